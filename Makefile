@@ -1,0 +1,78 @@
+# Two commands are all that is needed: `make demo` and `make test`. Both make their own environment in .venv.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+SHELL := /bin/sh
+
+BIN := .venv/bin
+LOG := .venv/install.log
+DEMO := runs/demo
+# One thread for each worker: small tensors run slower on more.
+ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=1
+
+.PHONY: help demo test lint types docs clean
+
+help:
+	@echo "make demo    meta-train a small spiking learner for about a minute, compare it with its conventional twin, write a report"
+	@echo "make test    run the tests"
+	@echo "make lint    ruff and the import order"
+	@echo "make types   basedpyright on the package"
+	@echo "make docs    build the documentation into site/"
+	@echo "make clean   remove the environment and everything built; runs/ stays"
+
+demo: .venv/.installed
+	@rm -rf $(DEMO)
+	@$(ONE_THREAD) $(BIN)/neurometa run experiments/demo.toml --out $(DEMO)/spiking
+	@$(ONE_THREAD) $(BIN)/neurometa run experiments/demo-relu.toml --out $(DEMO)/conventional
+	@$(BIN)/neurometa report $(DEMO)/spiking $(DEMO)/conventional --out $(DEMO)/report.html
+
+test: .venv/.installed-dev
+	@$(ONE_THREAD) $(BIN)/python -m pytest -q -n 2
+
+lint: .venv/.installed-dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports
+
+types: .venv/.installed-dev
+	@$(BIN)/basedpyright
+
+docs: .venv/.installed-dev
+	@$(BIN)/mkdocs build --strict --quiet
+	@echo "documentation: $(CURDIR)/site/index.html"
+
+clean:
+	rm -rf .venv build dist site *.egg-info .ruff_cache .import_linter_cache .hypothesis .benchmarks
+
+# The environment: made once, and again when what it is made from changes.
+.venv/bin/pip:
+	@python=; for name in python3.11 python3; do \
+	  if $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then python=$$name; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+	  echo "make: found neither python3.11 nor a python3 that is 3.11 or newer; install Python 3.11 and try again" >&2; exit 1; \
+	fi; \
+	echo "making the environment in .venv with $$($$python --version)"; \
+	$$python -m venv .venv || { echo "make: '$$python -m venv' failed; on Debian and Ubuntu install python3-venv" >&2; exit 1; }
+
+.venv/.torch: .venv/bin/pip constraints.txt
+	@if [ "$$(uname -s)" = Linux ] && ! command -v nvidia-smi >/dev/null 2>&1 && ! $(BIN)/python -c 'import torch' 2>/dev/null; then \
+	  echo "installing torch for the CPU"; \
+	  $(BIN)/python -m pip install --quiet --no-deps --retries 0 --timeout 15 -c constraints.txt \
+	    --index-url https://download.pytorch.org/whl/cpu torch >$(LOG) 2>&1 || true; \
+	fi; touch $@
+
+.venv/.installed: .venv/.torch pyproject.toml constraints.txt
+	@$(call install,.)
+
+.venv/.installed-dev: .venv/.torch pyproject.toml constraints.txt
+	@$(call install,.[dev])
+	@touch .venv/.installed
+
+define install
+echo "installing neurometa and what it needs (a minute or two; details in $(LOG))"; \
+$(BIN)/python -m pip install -c constraints.txt -e '$(1)' >$(LOG) 2>&1 || { \
+  tail -n 20 $(LOG) >&2; echo "make: the install failed; the lines above say why, $(LOG) says all" >&2; exit 1; }; touch $@
+endef
