@@ -1,0 +1,7 @@
+"""Where episodes come from: one family a file."""
+
+from neurometa.tasks.augment import Augment
+from neurometa.tasks.base import ImageClasses
+from neurometa.tasks.omniglot import omniglot
+
+__all__ = ["Augment", "ImageClasses", "omniglot"]
