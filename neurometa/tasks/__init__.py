@@ -2,6 +2,7 @@
 
 from neurometa.tasks.augment import Augment
 from neurometa.tasks.base import ImageClasses
+from neurometa.tasks.glyphs import glyphs
 from neurometa.tasks.omniglot import omniglot
 
-__all__ = ["Augment", "ImageClasses", "omniglot"]
+__all__ = ["Augment", "ImageClasses", "glyphs", "omniglot"]

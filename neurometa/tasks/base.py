@@ -9,6 +9,10 @@ from neurometa.errors import UserError
 from neurometa.tasks.augment import Augment, augmented
 from neurometa.types import Data, Episode
 
+INK = 0.3
+"""Share of a pixel's area above which it counts as ink in a binary picture. Omniglot: a stroke is about 2.5 of 105 pixels wide, a pixel of the
+28 x 28 picture 3.75, so a stroke on the border of two pixels fills a third of each and stays whole. Thin strokes of a font likewise."""
+
 
 @dataclass(frozen=True, eq=False)
 class ImageClasses:

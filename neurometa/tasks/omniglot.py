@@ -13,15 +13,10 @@ import torch
 from neurometa.errors import UserError
 from neurometa.tasks.archive import read_drawings
 from neurometa.tasks.augment import Augment
-from neurometa.tasks.base import ImageClasses, rotated
+from neurometa.tasks.base import INK, ImageClasses, rotated
 from neurometa.tasks.download import find_archive
 
 Part = Literal["train", "unseen"]
-
-INK = 0.3
-"""Share of a 28x28 pixel's area that must be ink for it to count as ink when `binary`: a stroke is about 2.5 of the 105 pixels wide, a small
-pixel 3.75, so a stroke that falls on the border of two of them fills a third of each and stays connected."""
-
 
 class Character(NamedTuple):
     """Where the drawings of a character lie: archive, alphabet, folder."""
