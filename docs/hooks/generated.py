@@ -1,0 +1,122 @@
+"""Tables of the documentation that are made from the package itself, so that they cannot drift from it."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import msgspec.inspect as inspect
+from typer.main import get_command
+
+from neurometa.cli import app
+from neurometa.experiment import config
+
+MEANINGS = Path(__file__).resolve().parents[1] / "fields.toml"
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Called by mkdocs for every page: put the tables where the page asks for them."""
+    for name, make in {"configuration": configuration, "commands": commands}.items():
+        marker = f"<!-- generated: {name} -->"
+        if marker in markdown:
+            markdown = markdown.replace(marker, make())
+    return markdown
+
+
+def structs() -> list[inspect.StructType]:
+    """Every struct that an experiment is made of, the experiment first, each once, in the order of its fields."""
+    found: dict[str, inspect.StructType] = {}
+
+    def visit(kind: inspect.Type) -> None:
+        if isinstance(kind, inspect.UnionType):
+            for member in kind.types:
+                visit(member)
+        elif isinstance(kind, inspect.StructType) and kind.cls.__name__ not in found:
+            found[kind.cls.__name__] = kind
+            for field in kind.fields:
+                visit(field.type)
+
+    visit(inspect.type_info(config.Experiment))
+    return list(found.values())
+
+
+def meanings() -> dict[str, dict[str, str]]:
+    """What each field means, by struct and field name."""
+    return tomllib.loads(MEANINGS.read_text(encoding="utf-8"))
+
+
+def configuration() -> str:
+    """One section a struct: what it is, and a table of its fields."""
+    said = meanings()
+    sections = []
+    for struct in structs():
+        name = struct.cls.__name__
+        rows = [f"| `{f.name}` | {_type(f.type)} | {_default(f)} | {said[name][f.name]} |" for f in struct.fields]
+        table = ["| field | takes | default | meaning |", "| --- | --- | --- | --- |", *rows] if rows else []
+        kind = f'`kind = "{struct.tag}"`. ' if struct.tag else ""
+        sections.append("\n".join([f"## {name}", "", f"{kind}{struct.cls.__doc__}", "", *table]))
+    return "\n\n".join(sections)
+
+
+def _type(kind: inspect.Type) -> str:
+    """A field's type in words."""
+    match kind:
+        case inspect.LiteralType():
+            return ", ".join(f'`"{value}"`' for value in kind.values)
+        case inspect.UnionType():
+            return " or ".join(_type(member) for member in kind.types)
+        case inspect.StructType():
+            return f"[{kind.tag or kind.cls.__name__}](#{kind.cls.__name__.lower()})"
+        case inspect.VarTupleType():
+            return f"list of: {_type(kind.item_type)}"
+        case inspect.IntType() | inspect.FloatType():
+            return ("whole number" if isinstance(kind, inspect.IntType) else "number") + _range(kind)
+        case inspect.BoolType():
+            return "true or false"
+        case inspect.StrType():
+            return "text" + (f" matching `{kind.pattern}`" if kind.pattern else "")
+        case inspect.NoneType():
+            return "`false` for none"
+    raise TypeError(f"no words for the type {kind!r}: add them to docs/hooks/generated.py")
+
+
+def _range(kind: inspect.IntType | inspect.FloatType) -> str:
+    bounds = [(">", kind.gt), ("≥", kind.ge), ("<", kind.lt), ("≤", kind.le)]
+    return "".join(f" {sign} {bound:g}" for sign, bound in bounds if bound is not None)
+
+
+def _default(field: inspect.Field) -> str:
+    if field.required:
+        return "needed"
+    return f"`{_toml(field.default)}`"
+
+
+def _toml(value: Any) -> str:
+    """A default as it would be written in a file."""
+    if value is None:
+        return "false"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return f'"{value}"'
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(_toml(item) for item in value)}]"
+    if isinstance(value, int | float):
+        return str(value)
+    tag = inspect.type_info(type(value)).tag
+    return f'{{ kind = "{tag}" }}' if tag and tag != "surrogate" else "{}"
+
+
+def commands() -> str:
+    """One section a command: its help, its arguments and options."""
+    sections = []
+    for name, command in sorted(get_command(app).commands.items()):
+        rows = []
+        for parameter in command.params:
+            if parameter.name == "help":
+                continue
+            option = parameter.param_type_name == "option"
+            words = ", ".join(f"`{opt}`" for opt in parameter.opts) if option else f"`{parameter.make_metavar().strip('[]')}`"
+            rows.append(f"| {words} | {' '.join((getattr(parameter, 'help', None) or '').split())} |")
+        table = ["| | |", "| --- | --- |", *rows] if rows else []
+        sections.append("\n".join([f"## neurometa {name}", "", (command.help or "").strip(), "", *table]))
+    return "\n\n".join(sections)

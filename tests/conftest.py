@@ -1,0 +1,53 @@
+"""What every test stands on: shapes and types checked at run time, one thread, fixed seeds, no network."""
+
+import os
+import random
+import socket
+from pathlib import Path
+
+import hypothesis
+import numpy as np
+import pytest
+import torch
+from jaxtyping import install_import_hook
+
+PACKAGE = Path(__file__).resolve().parents[1] / "neurometa"
+UNCHECKED = ("neurometa.core.kernels",)  # numba compiles the plain function; the hook's wrapper is not one
+HERE = ("127.0.0.1", "::1", "localhost")
+
+
+def checked_modules() -> list[str]:
+    """Dotted names of the package's modules whose annotations are checked when they are called."""
+    files = (path for path in sorted(PACKAGE.rglob("*.py")) if path.name not in ("__init__.py", "__main__.py"))
+    names = (".".join(("neurometa", *path.relative_to(PACKAGE).with_suffix("").parts)) for path in files)
+    return [name for name in names if not name.startswith(UNCHECKED)]
+
+
+install_import_hook(checked_modules(), "beartype.beartype")  # before any test imports the package
+
+torch.set_num_threads(1)
+
+hypothesis.settings.register_profile("local", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+@pytest.fixture(autouse=True)
+def _seeds() -> None:
+    """Global generators start alike in every test; the package itself takes explicit ones."""
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002
+    torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that reaches beyond this machine fails, and says where it wanted to go."""
+    connect = socket.socket.connect
+
+    def only_here(self: socket.socket, address: object) -> None:
+        if self.family != getattr(socket, "AF_UNIX", None) and not (isinstance(address, tuple) and address[0] in HERE):
+            raise OSError(f"tests may not use the network: connection to {address} refused")
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", only_here)
