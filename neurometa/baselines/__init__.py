@@ -1,0 +1,1 @@
+"""Conventional networks with the interface of the spiking ones."""

@@ -1,0 +1,1 @@
+"""The simulator: neurons, layers, networks. Knows nothing of learning, configuration or files."""

@@ -1,0 +1,207 @@
+"""Layers: small immutable descriptions with pure `init` and `apply`. Everything stateless works on time and batch as one axis."""
+
+import math
+from typing import NamedTuple, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from neurometa.core.neuron import LIF, LIFState
+from neurometa.core.scan import scan
+from neurometa.types import Params, Signal
+
+EPSILON = 1e-5
+"""Added to a variance before its square root."""
+
+
+class Layer(Protocol):
+    """One stage of a network."""
+
+    def init(self, generator: torch.Generator, shape: tuple[int, ...]) -> tuple[Params, tuple[int, ...]]:
+        """Draw parameters for input of `shape` (no time, no batch) and say the shape of the output."""
+        ...
+
+    def apply(self, params: Params, x: Signal, state: Params) -> tuple[Signal, Params]:
+        """Transform the signal; the second value is what to note in the record: `z`, `v`, `mean`, `var`."""
+        ...
+
+
+def _each(x: Signal, function) -> Signal:  # noqa: ANN001
+    """Apply a function of (batch, *shape) to every time step at once."""
+    if not x.timed:
+        return Signal(function(x.values), False)
+    steps, batch = x.values.shape[:2]
+    y = function(x.values.flatten(0, 1))
+    return Signal(y.unflatten(0, (steps, batch)), True)
+
+
+def _uniform(shape: tuple[int, ...], fan_in: int, generator: torch.Generator) -> Tensor:
+    """Uniform on +-sqrt(6 / fan_in): He et al. 2015, doi:10.1109/ICCV.2015.123, equation 10 as a uniform law."""
+    return (torch.rand(shape, generator=generator) * 2 - 1) * math.sqrt(6 / fan_in)
+
+
+class Linear(NamedTuple):
+    """y = x W^T + b, with W of shape (post, pre).
+
+    With `outputs` None it has no parameters and passes its input on until plasticity has written some: a prototype's readout.
+    """
+
+    outputs: int | None
+    bias: bool = True
+
+    def init(self, generator: torch.Generator, shape: tuple[int, ...]) -> tuple[Params, tuple[int, ...]]:
+        """Weights (outputs, inputs) and a zero bias."""
+        if self.outputs is None:
+            return {}, shape
+        params = {"weight": _uniform((self.outputs, shape[0]), shape[0], generator)}
+        if self.bias:
+            params["bias"] = torch.zeros(self.outputs)
+        return params, (self.outputs,)
+
+    def apply(self, params: Params, x: Signal, state: Params) -> tuple[Signal, Params]:
+        """Multiply the last axis."""
+        if "weight" not in params:
+            return x, {}
+        return Signal(F.linear(x.values, params["weight"], params.get("bias")), x.timed), {}
+
+
+class Conv2d(NamedTuple):
+    """Two-dimensional convolution with half padding; W of shape (post, pre, kernel, kernel)."""
+
+    channels: int
+    kernel: int = 3
+    stride: int = 1
+    bias: bool = False
+
+    def init(self, generator: torch.Generator, shape: tuple[int, ...]) -> tuple[Params, tuple[int, ...]]:
+        """Weights and, if wanted, a zero bias."""
+        pre, *size = shape
+        params = {"weight": _uniform((self.channels, pre, self.kernel, self.kernel), pre * self.kernel**2, generator)}
+        if self.bias:
+            params["bias"] = torch.zeros(self.channels)
+        pad = self.kernel // 2
+        return params, (self.channels, *((n + 2 * pad - self.kernel) // self.stride + 1 for n in size))
+
+    def apply(self, params: Params, x: Signal, state: Params) -> tuple[Signal, Params]:
+        """Convolve; kept channels-last, which is up to twice as fast on CPU."""
+        weight = params["weight"].contiguous(memory_format=torch.channels_last)
+
+        def convolve(values: Tensor) -> Tensor:
+            values = values.contiguous(memory_format=torch.channels_last)
+            return F.conv2d(values, weight, params.get("bias"), self.stride, self.kernel // 2)
+
+        return _each(x, convolve), {}
+
+
+class Norm(NamedTuple):
+    """Batch normalisation over time, batch and space: y = gain (x - mean) / sqrt(var + 1e-5) + shift.
+
+    With `mean` and `var` among the parameters these are used; without, they are measured on the batch at hand and noted,
+    so that the caller decides whose statistics are used (a query set's never are). Affine by hand, because the fused
+    operation has wrong second derivatives under vmap. A linear map of the preceding synapses, so export can fold it.
+
+    Attributes:
+        gain: initial gain; what makes the next neurons fire at a sensible rate.
+        shift: initial shift.
+    Source:
+        Ioffe & Szegedy 2015, arXiv:1502.03167.
+    """
+
+    gain: float = 1.0
+    shift: float = 0.0
+
+    def init(self, generator: torch.Generator, shape: tuple[int, ...]) -> tuple[Params, tuple[int, ...]]:
+        """One gain and one shift a channel."""
+        return {"gain": torch.full((shape[0],), self.gain), "shift": torch.full((shape[0],), self.shift)}, shape
+
+    def apply(self, params: Params, x: Signal, state: Params) -> tuple[Signal, Params]:
+        """Normalise the channel axis."""
+        values = x.values
+        channel = 2 if x.timed else 1
+        others = [axis for axis in range(values.ndim) if axis != channel]
+        notes: Params = {}
+        if "mean" in params:
+            mean, var = params["mean"], params["var"]
+        else:
+            var, mean = torch.var_mean(values, dim=others, correction=0)
+            notes = {"mean": mean, "var": var}
+        scale = params["gain"] * torch.rsqrt(var + EPSILON)
+        shape = [-1] + [1] * (values.ndim - channel - 1)
+        shift = (params["shift"] - mean * scale).reshape(shape)
+        return Signal(torch.addcmul(shift, values, scale.reshape(shape)), x.timed), notes
+
+
+class Pool(NamedTuple):
+    """Pooling over `size` x `size` windows: "average", "sum" or "max"."""
+
+    size: int = 2
+    kind: str = "average"
+
+    def init(self, generator: torch.Generator, shape: tuple[int, ...]) -> tuple[Params, tuple[int, ...]]:
+        """No parameters."""
+        return {}, (shape[0], *(n // self.size for n in shape[1:]))
+
+    def apply(self, params: Params, x: Signal, state: Params) -> tuple[Signal, Params]:
+        """Pool the last two axes."""
+        if self.kind == "max":
+            return _each(x, lambda values: F.max_pool2d(values, self.size)), {}
+        scale = 1 if self.kind == "average" else self.size**2
+        return _each(x, lambda values: F.avg_pool2d(values, self.size) * scale), {}
+
+
+class Spiking(NamedTuple):
+    """A population of LIF neurons; an untimed signal is a current held for `steps` steps."""
+
+    neuron: LIF
+    steps: int
+
+    def init(self, generator: torch.Generator, shape: tuple[int, ...]) -> tuple[Params, tuple[int, ...]]:
+        """No parameters."""
+        return {}, shape
+
+    def apply(self, params: Params, x: Signal, state: Params) -> tuple[Signal, Params]:
+        """Integrate and fire."""
+        steps = x.values.shape[0] if x.timed else self.steps
+        current = x.values if x.timed else x.values.unsqueeze(0)
+        before = LIFState(state["v"], state["z"]) if "v" in state else None
+        z, v = scan(self.neuron, current, steps, before)
+        return Signal(z, True), {"z": z, "v": v}
+
+
+class TimeAverage(NamedTuple):
+    """Readout over time, placed before the last synapses because a linear map commutes with it.
+
+    decay = 0   the mean of the input over time: a spike rate, or a non-spiking accumulator
+    decay > 0   the mean over time of a leaky integrator's membrane u[t] = decay u[t-1] + (1 - decay) x[t]
+
+    An untimed signal passes unchanged: the mean of a constant.
+    """
+
+    decay: float = 0.0
+
+    def init(self, generator: torch.Generator, shape: tuple[int, ...]) -> tuple[Params, tuple[int, ...]]:
+        """No parameters."""
+        return {}, shape
+
+    def apply(self, params: Params, x: Signal, state: Params) -> tuple[Signal, Params]:
+        """Average the time axis away."""
+        if not x.timed:
+            return x, {}
+        if self.decay == 0:
+            return Signal(x.values.mean(0), False), {}
+        left = torch.arange(x.values.shape[0], 0, -1, dtype=x.values.dtype, device=x.values.device)
+        weights = (1 - self.decay**left) / x.values.shape[0]  # mean over the rest of the window of what one input leaves
+        return Signal(torch.tensordot(weights, x.values, dims=1), False), {}
+
+
+class Flatten(NamedTuple):
+    """All axes of one example into one."""
+
+    def init(self, generator: torch.Generator, shape: tuple[int, ...]) -> tuple[Params, tuple[int, ...]]:
+        """No parameters."""
+        return {}, (math.prod(shape),)
+
+    def apply(self, params: Params, x: Signal, state: Params) -> tuple[Signal, Params]:
+        """Flatten what follows time and batch."""
+        return Signal(x.values.flatten(2 if x.timed else 1), x.timed), {}

@@ -1,0 +1,171 @@
+"""Networks: named layers in a row, as one `Network`."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from neurometa.core.layer import Conv2d, Flatten, Layer, Linear, Norm, Pool, Spiking, TimeAverage
+from neurometa.core.neuron import LIF
+from neurometa.errors import UserError
+from neurometa.types import Params, Record, Signal
+
+READOUT = "readout"
+"""Name of the last layer: what prototypes write and readout-only plasticity moves."""
+
+
+class Stack(NamedTuple):
+    """A feed-forward network.
+
+    Attributes:
+        shape: shape of one input, without time and batch.
+        layers: (name, layer) in order; a layer's parameters are called `<name>.<parameter>`.
+        vmappable: whether tasks with weights of their own run faster under vmap than one after another.
+    """
+
+    shape: tuple[int, ...]
+    layers: tuple[tuple[str, Layer], ...]
+    vmappable: bool
+
+    def init(self, generator: torch.Generator) -> Params:
+        """Draw initial parameters, layer by layer."""
+        params, shape = {}, self.shape
+        for name, layer in self.layers:
+            own, shape = layer.init(generator, shape)
+            params |= {f"{name}.{key}": value for key, value in own.items()}
+        return params
+
+    def signal(self, x: Tensor) -> Signal:
+        """`x` as a signal: timed if it has a time axis before the batch axis."""
+        axes = x.ndim - len(self.shape)
+        if axes not in (1, 2) or tuple(x.shape[axes:]) != self.shape:
+            raise UserError(f"input of shape {tuple(x.shape)} given, ([time,] batch, {', '.join(map(str, self.shape))}) expected")
+        return Signal(x, axes == 2)
+
+    def run(self, params: Params, x: Signal, state: Params | None = None) -> Record:
+        """Simulate the whole window.
+
+        Args:
+            params: parameters by name; with `<norm>.mean` and `.var` these statistics are used, else the batch's own.
+            x: input, see `Signal`.
+            state: a record's final state to continue from, default rest.
+        Returns:
+            The record; its output has shape (batch, outputs).
+        """
+        notes: dict[str, Params] = {key: {} for key in ("z", "v", "mean", "var")}
+        for name, layer in self.layers:
+            x, noted = layer.apply(_own(params, name), x, _own(state or {}, name))
+            for key, value in noted.items():
+                notes[key][name] = value
+        statistics = {f"{name}.{key}": value for key in ("mean", "var") for name, value in notes[key].items()}
+        last = {f"{name}.{key}": notes[key][name][-1] for name in notes["v"] for key in ("v", "z")}
+        return Record(x.values, notes["z"], notes["v"], last, statistics)
+
+    @property
+    def features(self) -> int:
+        """Number of inputs of the readout."""
+        return self.split()[1].shape[0]
+
+    def split(self) -> tuple["Stack", "Stack"]:
+        """The network before its readout, and the readout alone."""
+        shape = self.shape
+        for _, layer in self.layers[:-1]:
+            shape = layer.init(torch.Generator(), shape)[1]
+        return Stack(self.shape, self.layers[:-1], self.vmappable), Stack(shape, self.layers[-1:], True)
+
+
+def _own(params: Params, name: str) -> Params:
+    start = len(name) + 1
+    return {key[start:]: value for key, value in params.items() if key.startswith(f"{name}.")}
+
+
+def conv_network(
+    shape: tuple[int, ...],
+    channels: tuple[int, ...],
+    strides: tuple[int, ...],
+    pools: tuple[int, ...],
+    *,
+    kernel: int = 3,
+    pooling: str = "average",
+    pool_before_neuron: bool = False,
+    normalise: bool = True,
+    neuron: LIF | Layer,
+    steps: int,
+    features: str = "current",
+    readout_decay: float = 0.0,
+    outputs: int | None = None,
+) -> Stack:
+    """Stack of convolution, normalisation, neuron and pooling.
+
+    Args:
+        shape: (channels, height, width) of the input.
+        channels, strides, pools: one entry a layer; a pool of 1 is none.
+        pool_before_neuron: pool currents instead of spikes.
+        neuron: LIF constants, or a stateless layer such as `baselines.relu.ReLU()`.
+        steps: time steps for which an untimed input is held.
+        features: "current" leaves the last layer without neurons, its current averaged over time; "spikes" counts its spikes.
+        readout_decay: leak of the readout over time, see `TimeAverage`.
+        outputs: size of the readout; None leaves it to be written by plasticity.
+    Raises:
+        UserError: if the lists differ in length or the picture shrinks to nothing.
+    """
+    if not len(channels) == len(strides) == len(pools):
+        raise UserError(f"channels, strides and pools have {len(channels)}, {len(strides)} and {len(pools)} entries; give one of each a layer")
+    layers: list[tuple[str, Layer]] = []
+    last = len(channels)
+    for i, (n, stride, pool) in enumerate(zip(channels, strides, pools, strict=True), 1):
+        accumulate = i == last and features == "current"
+        if accumulate:
+            layers.append(("average", TimeAverage(readout_decay)))
+        layers.append((f"conv{i}", Conv2d(n, kernel, stride, bias=not normalise)))
+        layers += [(f"norm{i}", Norm())] if normalise else []
+        fire = [] if accumulate else [(f"{_kind(neuron)}{i}", _population(neuron, steps))]
+        shrink: list[tuple[str, Layer]] = [(f"pool{i}", Pool(pool, pooling))] if pool > 1 else []
+        layers += [*shrink, *fire] if pool_before_neuron else [*fire, *shrink]
+    if features != "current":
+        layers.append(("average", TimeAverage(readout_decay)))
+    return _finished(shape, [*layers, ("flatten", Flatten())], outputs, vmappable=False)
+
+
+def mlp_network(
+    shape: tuple[int, ...],
+    widths: tuple[int, ...],
+    *,
+    normalise: bool = False,
+    neuron: LIF | Layer,
+    steps: int,
+    features: str = "spikes",
+    readout_decay: float = 0.0,
+    outputs: int | None = None,
+) -> Stack:
+    """Stack of dense layers; arguments as for `conv_network`."""
+    layers: list[tuple[str, Layer]] = [("flatten", Flatten())]
+    for i, width in enumerate(widths, 1):
+        accumulate = i == len(widths) and features == "current"
+        if accumulate:
+            layers.append(("average", TimeAverage(readout_decay)))
+        layers.append((f"linear{i}", Linear(width, bias=not normalise)))
+        layers += [(f"norm{i}", Norm())] if normalise else []
+        layers += [] if accumulate else [(f"{_kind(neuron)}{i}", _population(neuron, steps))]
+    if features != "current":
+        layers.append(("average", TimeAverage(readout_decay)))
+    return _finished(shape, layers, outputs, vmappable=True)
+
+
+def _kind(neuron: LIF | Layer) -> str:
+    return type(neuron).__name__.lower()
+
+
+def _population(neuron: LIF | Layer, steps: int) -> Layer:
+    return Spiking(neuron, steps) if isinstance(neuron, LIF) else neuron
+
+
+def _finished(shape: tuple[int, ...], layers: list[tuple[str, Layer]], outputs: int | None, vmappable: bool) -> Stack:
+    """Add the readout and make sure that every layer has an output."""
+    size = shape
+    for name, layer in layers:
+        size = layer.init(torch.Generator(), size)[1]
+        if 0 in size:
+            raise UserError(f"layer {name} has an output of shape {size}; use fewer or smaller pools and strides")
+    return Stack(shape, (*layers, (READOUT, Linear(outputs))), vmappable)
+

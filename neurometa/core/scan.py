@@ -1,0 +1,180 @@
+"""The scan: a neuron's recurrence over the whole time window as one autograd node."""
+
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from neurometa.core.kernels import reference
+from neurometa.core.neuron import LIF, LIFState, carry
+
+
+def scan(neuron: LIF, current: Tensor, steps: int, state: LIFState | None = None, kernel: str | None = None) -> tuple[Tensor, Tensor]:
+    """Run a population over `steps` time steps; see `neuron.lif_step` for the equation.
+
+    Args:
+        neuron: constants of the population.
+        current: (steps, *batch, n), or (1, *batch, n) for the same current at every step.
+        steps: number of time steps.
+        state: state to continue from, default rest.
+        kernel: "reference" or "numba"; default the fastest for the tensor's device and type.
+    Returns:
+        Spikes z and potentials v (before reset), each (steps, *batch, n).
+    """
+    if state is not None:
+        first, rest = current[:1] + carry(neuron, state), current[1:] if current.shape[0] > 1 else current.expand(steps - 1, *current.shape[1:])
+        current = torch.cat([first, rest])
+    if (kernel or kernel_for(current)) == "reference":
+        return reference.scan(neuron, current, steps)
+    surrogate = neuron.surrogate
+    constants = _Constants(
+        steps, neuron.decay, neuron.threshold, neuron.hard_reset, neuron.reset_gradient, surrogate.code, surrogate.slope, surrogate.smooth
+    )
+    return _Scan.apply(current, constants)  # type: ignore[return-value]
+
+
+def kernel_for(x: Tensor) -> str:
+    """Name of the kernel used for tensors like `x`."""
+    return "numba" if x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64) else "reference"
+
+
+@dataclass(frozen=True)
+class _Constants:
+    """A neuron's constants as one opaque argument: autograd and vmap look into tuples, not into this."""
+
+    steps: int
+    decay: float
+    threshold: float
+    hard: bool
+    through_reset: bool
+    code: int
+    slope: float
+    smooth: bool
+
+    def typed(self, array: Any) -> tuple[Any, ...]:
+        """Numbers in the array's own precision: a Python float would lift the whole kernel to double."""
+        number = array.dtype.type
+        return number(self.decay), number(self.threshold), number(self.slope)
+
+
+def _kernel() -> ModuleType:
+    from neurometa.core.kernels import numba
+
+    return numba
+
+
+def _order(x: Tensor) -> list[int]:
+    """Axes of `x` by memory order, time first: a channels-last tensor is walked as it lies."""
+    return [0, *sorted(range(1, x.ndim), key=lambda axis: (-x.stride(axis), axis))]
+
+
+def _flat(x: Tensor, order: list[int]) -> Any:
+    """`x` as a C-contiguous (time, neurons) array; copies only where the memory order differs."""
+    return x.detach().permute(order).contiguous().view(x.shape[0], -1).numpy()
+
+
+def _unflat(array: Any, like: Tensor, order: list[int]) -> Tensor:
+    shape = [like.shape[axis] for axis in order]
+    shape[0] = array.shape[0]
+    inverse = sorted(range(len(order)), key=order.__getitem__)
+    return torch.from_numpy(array).view(shape).permute(inverse)
+
+
+def _optional(x: Tensor | None, like: Any, order: list[int]) -> Any:
+    return _kernel().empty(like) if x is None else _flat(x, order)
+
+
+class _Scan(torch.autograd.Function):
+    """current -> (z, v)."""
+
+    @staticmethod
+    def forward(current: Tensor, c: _Constants) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        order = _order(current)
+        x = _flat(current, order)
+        decay, threshold, slope = c.typed(x)
+        z, v = np.empty((c.steps, x.shape[1]), x.dtype), np.empty((c.steps, x.shape[1]), x.dtype)
+        _kernel().forward(x, decay, threshold, c.hard, c.code, slope, c.smooth, z, v)
+        return _unflat(z, current, order), _unflat(v, current, order)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        ctx.save_for_backward(*output)
+        ctx.constants, ctx.rows = inputs[1], inputs[0].shape[0]
+        ctx.set_materialize_grads(False)
+
+    @staticmethod
+    def backward(ctx: Any, gz: Tensor | None, gv: Tensor | None) -> Any:  # type: ignore[override]
+        return _ScanBackward.apply(gz, gv, *ctx.saved_tensors, ctx.constants, ctx.rows), None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, current: Tensor, c: _Constants) -> Any:
+        return _Scan.apply(current.movedim(in_dims[0], 1), c), (1, 1)
+
+
+class _ScanBackward(torch.autograd.Function):
+    """(gz, gv, z, v) -> gradient of current; a node of its own so that second derivatives are exact."""
+
+    @staticmethod
+    def forward(gz: Any, gv: Any, z: Tensor, v: Tensor, c: _Constants, rows: int) -> Tensor:  # type: ignore[override]
+        order = _order(v)
+        delta, total = _delta(gz, gv, z, v, c, rows, order)
+        return _unflat(delta if rows == c.steps else total, v, order)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        gz, gv, z, v, ctx.constants, ctx.rows = inputs
+        ctx.save_for_backward(gz, gv, z, v)
+
+    @staticmethod
+    def backward(ctx: Any, h: Tensor) -> Any:  # type: ignore[override]
+        to_gz, to_gv, to_v = _ScanDoubleBackward.apply(h, *ctx.saved_tensors, ctx.constants, ctx.rows)  # type: ignore[misc]
+        gz, gv = ctx.saved_tensors[:2]
+        return (None if gz is None else to_gz), (None if gv is None else to_gv), None, to_v, None, None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, gz: Any, gv: Any, z: Tensor, v: Tensor, c: _Constants, rows: int) -> Any:
+        return _ScanBackward.apply(*_aligned(info, in_dims, gz, gv, z, v), c, rows), 1
+
+
+class _ScanDoubleBackward(torch.autograd.Function):
+    """Cotangent of the gradient -> cotangents of gz, gv and v. Third derivatives are refused, not wrong."""
+
+    @staticmethod
+    def forward(h: Tensor, gz: Any, gv: Any, z: Tensor, v: Tensor, c: _Constants, rows: int) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
+        order = _order(v)
+        delta, _ = _delta(gz, gv, z, v, c, rows, order)
+        v_ = _flat(v, order)
+        decay, threshold, slope = c.typed(v_)
+        out = tuple(np.empty_like(v_) for _ in range(3))
+        arrays = _flat(h, order), _optional(gz, v_, order), _flat(z, order), v_, delta
+        _kernel().double_backward(*arrays, decay, threshold, c.hard, c.through_reset, c.code, slope, *out)
+        return tuple(_unflat(a, v, order) for a in out)  # type: ignore[return-value]
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        ctx.mark_non_differentiable(*output)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, h: Tensor, gz: Any, gv: Any, z: Tensor, v: Tensor, c: _Constants, rows: int) -> Any:
+        return _ScanDoubleBackward.apply(*_aligned(info, in_dims, h, gz, gv, z, v), c, rows), (1, 1, 1)
+
+
+def _delta(gz: Any, gv: Any, z: Tensor, v: Tensor, c: _Constants, rows: int, order: list[int]) -> tuple[Any, Any]:
+    """dL/dv at every step, and its sum over time where the current has one row for all steps."""
+    v_ = _flat(v, order)
+    decay, threshold, slope = c.typed(v_)
+    delta, total = np.empty_like(v_), np.zeros((1 if rows < c.steps else 0, v_.shape[1]), v_.dtype)
+    g = _optional(gz, v_, order), _optional(gv, v_, order)
+    _kernel().backward(*g, _flat(z, order), v_, decay, threshold, c.hard, c.through_reset, c.code, slope, delta, total)
+    return delta, total
+
+
+def _aligned(info: Any, in_dims: Any, *tensors: Any) -> list[Any]:
+    """Each tensor with its vmapped axis at 1, expanded where it had none."""
+    return [
+        None if x is None else (x.movedim(dim, 1) if dim is not None else x.unsqueeze(1).expand(-1, info.batch_size, *x.shape[1:]))
+        for x, dim in zip(tensors, in_dims, strict=False)
+    ]

@@ -1,0 +1,59 @@
+"""Surrogate derivatives: what stands in for the derivative of the step function."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+KINDS = ("fast-sigmoid", "arctan", "triangle", "sigmoid", "box")
+"""Names in the order of the integer codes that the compiled kernels use."""
+
+
+class Surrogate(NamedTuple):
+    """A smooth step `value(x)` whose derivative replaces that of the spike; x = v - threshold, k = `slope`.
+
+    fast-sigmoid   value = 1/2 + x / (1 + k|x|)          derivative = 1 / (1 + k|x|)^2
+    arctan         value = 1/2 + atan(pi k x / 2) / pi   derivative = (k/2) / (1 + (pi k x / 2)^2)
+    triangle       value = integral of the derivative    derivative = max(0, 1 - k|x|)
+    sigmoid        value = 1 / (1 + exp(-k x))           derivative = k value (1 - value)
+    box            value = 1/2 + clip(x, -1/k, 1/k)      derivative = 1 where |x| < 1/k (straight-through)
+
+    Attributes:
+        kind: one of `KINDS`.
+        slope: k, larger is narrower.
+        smooth: use `value` in the forward pass too. Only for checking derivatives by finite differences.
+    Source:
+        fast-sigmoid: Zenke & Ganguli 2018, doi:10.1162/neco_a_01086. triangle: Bellec et al. 2020, doi:10.1038/s41467-020-17236-y.
+        arctan as in snnTorch's `surrogate.atan`.
+    """
+
+    kind: str = "fast-sigmoid"
+    slope: float = 3.0
+    smooth: bool = False
+
+    @property
+    def code(self) -> int:
+        """Integer that the compiled kernels know this kind by."""
+        return KINDS.index(self.kind)
+
+    def value(self, x: Tensor) -> Tensor:
+        """Smooth step, same shape as `x`."""
+        k = self.slope
+        if self.kind == "fast-sigmoid":
+            return 0.5 + x / (1 + k * x.abs())
+        if self.kind == "arctan":
+            return 0.5 + torch.atan(torch.pi / 2 * k * x) / torch.pi
+        if self.kind == "triangle":
+            inside = x.clamp(-1 / k, 1 / k)
+            return 0.5 + inside - k * inside * inside.abs() / 2
+        if self.kind == "sigmoid":
+            return torch.sigmoid(k * x)
+        return 0.5 + x.clamp(-1 / k, 1 / k)
+
+
+def spike(x: Tensor, surrogate: Surrogate) -> Tensor:
+    """Step function forward (strict: 1 where x > 0), `surrogate` backward; safe under grad, vmap and jvp."""
+    soft = surrogate.value(x)
+    if surrogate.smooth:
+        return soft
+    return (x > 0).to(x) + (soft - soft.detach())

@@ -1,0 +1,177 @@
+"""What an experiment is: the TOML file as typed structs. Unknown keys, wrong kinds and values out of range are refused here."""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+Positive = Annotated[float, Meta(gt=0)]
+Count = Annotated[int, Meta(ge=1)]
+Fraction = Annotated[float, Meta(ge=0, le=1)]
+
+
+class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Immutable, and an unknown key is an error."""
+
+
+class Surrogate(_Strict):
+    """Derivative used in place of the step function's."""
+
+    kind: Literal["fast-sigmoid", "arctan", "triangle", "sigmoid", "box"] = "fast-sigmoid"
+    slope: Positive = 3.0
+
+
+class LIF(_Strict, tag="lif", tag_field="kind"):
+    """Leaky integrate-and-fire."""
+
+    decay: Fraction = 0.5
+    threshold: Positive = 1.0
+    reset: Literal["hard", "subtract"] = "hard"
+    reset_gradient: bool = True
+    surrogate: Surrogate = Surrogate()
+
+
+class ReLU(_Strict, tag="relu", tag_field="kind"):
+    """The conventional unit: a network of these needs no time."""
+
+
+class Direct(_Strict, tag="direct", tag_field="kind"):
+    """The pixel value as a constant current; a binary pixel is one spike at every step."""
+
+    steps: Count = 8
+
+
+class Rate(_Strict, tag="rate", tag_field="kind"):
+    """Each pixel spikes with probability gain * value at each step."""
+
+    steps: Count = 25
+    gain: Fraction = 1.0
+
+
+class Latency(_Strict, tag="latency", tag_field="kind"):
+    """One spike per pixel, the brighter the earlier."""
+
+    steps: Count = 8
+
+
+class Conv(_Strict, tag="conv", tag_field="kind"):
+    """Stack of convolution, normalisation, neuron, pooling; one entry of `channels`, `strides`, `pools` a layer."""
+
+    channels: tuple[Count, ...] = (32, 64, 64, 64)
+    kernel: Count = 3
+    strides: tuple[Count, ...] = (1, 1, 1, 1)
+    pools: tuple[Count, ...] = (2, 2, 2, 1)
+    pooling: Literal["average", "sum", "max"] = "average"
+    pool_before_neuron: bool = False
+    normalise: bool = True
+    neuron: LIF | ReLU = LIF()
+    features: Literal["current", "spikes"] = "current"
+    readout: Literal["rate", "membrane"] = "rate"
+
+
+class MLP(_Strict, tag="mlp", tag_field="kind"):
+    """Stack of dense layers."""
+
+    widths: tuple[Count, ...] = (128, 128)
+    normalise: bool = False
+    neuron: LIF | ReLU = LIF()
+    features: Literal["current", "spikes"] = "spikes"
+    readout: Literal["rate", "membrane"] = "rate"
+
+
+class Augment(_Strict):
+    """Random affine change of every training image: rotation, scale, shift."""
+
+    degrees: Annotated[float, Meta(ge=0, le=180)] = 10.0
+    scale: Annotated[float, Meta(ge=0, lt=1)] = 0.12
+    shift_px: Annotated[float, Meta(ge=0)] = 2.0
+
+
+class Glyphs(_Strict, tag="glyphs", tag_field="kind"):
+    """Characters of the fonts inside matplotlib: no download."""
+
+    ways: Count = 5
+    shots: Count = 1
+    queries: Count = 5
+    binary: bool = True
+    size: Count = 28
+    augment: Augment | None = Augment()
+
+
+class Omniglot(_Strict, tag="omniglot", tag_field="kind"):
+    """1,623 handwritten characters, 20 drawings each."""
+
+    split: Literal["background-evaluation", "background-validation", "vinyals"] = "background-evaluation"
+    ways: Count = 5
+    shots: Count = 1
+    queries: Count = 5
+    binary: bool = True
+    rotations: bool = True
+    augment: Augment | None = None
+
+
+class Prototype(_Strict, tag="prototype", tag_field="kind"):
+    """Closed form: readout weights 2 c and bias -|c|^2 for each class mean c."""
+
+
+class Frozen(_Strict, tag="frozen", tag_field="kind"):
+    """No plasticity: the control."""
+
+
+class BPTT(_Strict, tag="bptt", tag_field="kind"):
+    """k steps of gradient descent through the surrogate."""
+
+    steps: Count = 5
+    rate: Positive = 0.4
+    rates: Literal["fixed", "learnt", "per-parameter"] = "fixed"
+    fast: tuple[str, ...] = ("*",)
+
+
+class Unrolled(_Strict, tag="unrolled", tag_field="kind"):
+    """Exact gradient through the inner loop (second order)."""
+
+
+class FirstOrder(_Strict, tag="first-order", tag_field="kind"):
+    """Gradient at the adapted weights, applied to the initial ones."""
+
+
+class Reptile(_Strict, tag="reptile", tag_field="kind"):
+    """Move the initial weights towards the adapted ones."""
+
+
+class Training(_Strict):
+    """The outer loop's optimiser and its schedule."""
+
+    steps: Count = 1000
+    tasks: Count = 1
+    optimiser: Literal["adam", "sgd"] = "adam"
+    learning_rate: Positive = 2e-3
+    schedule: Literal["cosine", "constant"] = "cosine"
+    clip: Annotated[float, Meta(ge=0)] = 0.0
+    momentum_of_statistics: Annotated[float, Meta(gt=0, le=1)] = 0.05
+    checkpoint_every: Count = 200
+    threads: Count = 1
+
+
+class Evaluation(_Strict):
+    """Episodes of unseen classes on which the learner is judged."""
+
+    ways: Count = 5
+    shots: Count = 1
+    queries: Count = 5
+    episodes: Count = 1000
+    seed: int = 1
+
+
+class Experiment(_Strict):
+    """A whole experiment, as in experiments/*.toml."""
+
+    name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    task: Glyphs | Omniglot
+    seed: int = 0
+    network: Conv | MLP = Conv()
+    encoding: Direct | Rate | Latency = Direct()
+    plasticity: Prototype | Frozen | BPTT = Prototype()
+    estimator: Unrolled | FirstOrder | Reptile = Unrolled()
+    training: Training = Training()
+    evaluation: Evaluation = Evaluation()

@@ -1,0 +1,1 @@
+"""Outer loops: how the query loss after adaptation becomes a gradient on the slow weights."""

@@ -1,0 +1,72 @@
+"""The same computation over many tasks, in the fastest of three forms; the caller cannot tell which.
+
+- the readout alone adapts: everything before it runs once, for the examples of all tasks together
+- the network declares itself `vmappable`: one vmap over tasks (dense weights of each task become one batched product)
+- otherwise one task after another (convolutions on CPU), whose gradients are added up as they come
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+from neurometa.meta.learner import Learner, Outcome
+from neurometa.types import Adapted, Data, Episode, Params
+
+Adapt = Callable[[Learner, Params, Data], Adapted]
+"""One task's adaptation: the only thing an outer loop sees of a plasticity."""
+
+
+def over_tasks(function: Callable[[Episode], Any], episodes: Episode, vmappable: bool) -> Any:
+    """Apply a function of one episode to each of a batch and stack what it returns, a tree of tensors."""
+    if vmappable:
+        return torch.func.vmap(function, randomness="different")(episodes)
+    results = [function(tree_map(lambda x, i=i: x[i], episodes)) for i in range(episodes.support.y.shape[0])]
+    return tree_map(lambda *values: torch.stack(values), *results)
+
+
+def outcomes(learner: Learner, adapt: Adapt, slow: Params, episodes: Episode) -> Outcome:
+    """Adapt to each encoded episode's support and judge on its queries; every tensor has a leading task axis."""
+    statistics: Params = {}
+    if learner.plasticity.readout_only:
+        learner, statistics, episodes = _embedded(learner, slow, episodes)
+    each = over_tasks(lambda episode: _one(learner, adapt, slow, episode), episodes, learner.network.vmappable)
+    spread = {name: value.expand(len(each.loss), *value.shape) for name, value in statistics.items()}
+    return each._replace(statistics={**spread, **each.statistics})
+
+
+def loss_gradient(learner: Learner, adapt: Adapt, slow: Params, episodes: Episode) -> tuple[Outcome, Params]:
+    """Mean outcome over tasks, and the gradient of its loss with respect to every slow parameter."""
+    together = learner.plasticity.readout_only or learner.network.vmappable
+    parts = [episodes] if together else [tree_map(lambda x, i=i: x[i : i + 1], episodes) for i in range(len(episodes.support.y))]
+
+    def loss(params: Params, part: Episode) -> tuple[Tensor, Outcome]:
+        mean = tree_map(lambda x: x.to(torch.get_default_dtype()).mean(0) if x.dtype == torch.bool else x.mean(0), outcomes(learner, adapt, params, part))
+        return mean.loss, mean
+
+    results = [torch.func.grad(partial(loss, part=part), has_aux=True)(slow) for part in parts]
+    gradient, outcome = tree_map(lambda *values: sum(values) / len(parts), *results)
+    return outcome, gradient
+
+
+def _one(learner: Learner, adapt: Adapt, slow: Params, episode: Episode) -> Outcome:
+    return learner.outcome(slow, adapt(learner, slow, episode.support), episode.query)
+
+
+def _embedded(learner: Learner, slow: Params, episodes: Episode) -> tuple[Learner, Params, Episode]:
+    """The readout as a learner of its own, and the episodes as features; the queries are normalised by the supports' statistics."""
+    body, head = learner.network.split()
+    support, statistics = _features(body, slow, episodes.support)
+    query, _ = _features(body, {**slow, **statistics}, episodes.query)
+    return learner._replace(network=head), statistics, Episode(support, query)
+
+
+def _features(body: Any, params: Params, data: Data) -> tuple[Data, Params]:
+    tasks, count = data.y.shape
+    timed = data.x.ndim > len(body.shape) + 2
+    x = data.x.movedim(1, 0).flatten(1, 2) if timed else data.x.flatten(0, 1)
+    record = body.run(params, body.signal(x))
+    return Data(record.output.unflatten(0, (tasks, count)), data.y), record.statistics

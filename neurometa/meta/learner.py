@@ -1,0 +1,51 @@
+"""A learner: network, plasticity and encoder, joined into `adapt` and a query loss over many tasks."""
+
+from typing import NamedTuple
+
+import torch
+
+from neurometa.core.encode import Encoder
+from neurometa.core.loss import accuracy, cross_entropy
+from neurometa.plasticity.base import Plasticity
+from neurometa.types import Adapted, Data, Episode, Network, Params
+
+
+class Outcome(NamedTuple):
+    """What a query set said of one adapted task, as tensors: loss, accuracy 0..1, finiteness, support statistics."""
+
+    loss: torch.Tensor
+    accuracy: torch.Tensor
+    finite: torch.Tensor
+    statistics: Params
+
+
+class Learner(NamedTuple):
+    """`adapt(slow, support) -> fast`, then `run(slow + fast, query)`."""
+
+    network: Network
+    plasticity: Plasticity
+    encoder: Encoder
+
+    def init(self, generator: torch.Generator) -> Params:
+        """Draw the slow parameters, those of the plasticity included."""
+        params = self.network.init(generator)
+        return {**params, **self.plasticity.slow(self.network, params, generator)}
+
+    def encode(self, episodes: Episode, generator: torch.Generator) -> Episode:
+        """Encode every example of a batch of episodes; done before vmap, because it may be random."""
+
+        def one(data: Data) -> Data:
+            x = self.encoder.encode(data.x, generator)
+            return Data(x.movedim(0, 1) if x.ndim > data.x.ndim else x, data.y)
+
+        return Episode(one(episodes.support), one(episodes.query))
+
+    def adapt(self, slow: Params, support: Data) -> Adapted:
+        """Run the plasticity on one encoded support set."""
+        return self.plasticity.adapt(self.network, slow, support)
+
+    def outcome(self, slow: Params, adapted: Adapted, query: Data) -> Outcome:
+        """Run the adapted network on one encoded query set, normalised by the statistics of the slow weights or else of the support."""
+        params = {**slow, **adapted.statistics, **adapted.fast}
+        output = self.network.run(params, self.network.signal(query.x)).output
+        return Outcome(cross_entropy(output, query.y), accuracy(output.detach(), query.y), adapted.finite, adapted.statistics)

@@ -1,0 +1,150 @@
+"""The outer loop: sample tasks, estimate a gradient, step, fold normalisation statistics into buffers."""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from neurometa.core.tree import finite, norm
+from neurometa.errors import UserError
+from neurometa.meta.estimators import Estimator
+from neurometa.meta.learner import Learner
+from neurometa.types import Params, TaskFamily
+
+
+class TrainerSettings(NamedTuple):
+    """The outer optimiser.
+
+    Attributes:
+        steps: outer steps of the whole run.
+        tasks: episodes a step.
+        optimiser: "adam" or "sgd" (plain, no momentum).
+        learning_rate: of the first step.
+        schedule: "constant", or "cosine" down to zero at the last step.
+        clip: largest Euclidean norm of the gradient; 0 for no limit.
+        momentum_of_statistics: share of the newest episodes in the running normalisation statistics.
+    """
+
+    steps: int
+    tasks: int = 1
+    optimiser: str = "adam"
+    learning_rate: float = 2e-3
+    schedule: str = "cosine"
+    clip: float = 0.0
+    momentum_of_statistics: float = 0.05
+
+
+class Progress(NamedTuple):
+    """One outer step: its number, counted from 1, and the mean query loss and accuracy (0..1) of its training episodes."""
+
+    step: int
+    loss: float
+    accuracy: float
+
+
+class Trainer:
+    """Meta-trains a learner on a task family, one step at a time; everything it is can be taken out as tensors and put back."""
+
+    def __init__(self, learner: Learner, task: TaskFamily, estimator: Estimator, settings: TrainerSettings, seed: int) -> None:
+        """Draw the slow parameters from `seed`."""
+        self.learner, self.task, self.estimator, self.settings = learner, task, estimator, settings
+        self.generator = torch.Generator().manual_seed(seed)
+        self.slow = {name: value.requires_grad_() for name, value in learner.init(self.generator).items()}
+        self.buffers: Params = {}
+        kind = torch.optim.Adam if settings.optimiser == "adam" else torch.optim.SGD
+        self.optimiser = kind(list(self.slow.values()), lr=settings.learning_rate)
+        self.at = 0
+
+    @property
+    def total(self) -> int:
+        """Outer steps of the whole run."""
+        return self.settings.steps
+
+    @property
+    def done(self) -> bool:
+        """Whether all steps were taken."""
+        return self.at >= self.total
+
+    def parameters(self) -> Params:
+        """Slow parameters and running statistics: what a learner needs to be judged."""
+        return {**{name: value.detach() for name, value in self.slow.items()}, **self.buffers}
+
+    def step(self) -> Progress:
+        """Take one outer step.
+
+        Raises:
+            UserError: if loss or gradient are not finite; parameters and statistics are then as before.
+        """
+        episodes = self.learner.encode(self.task.sample(self.generator, self.settings.tasks), self.generator)
+        slow = {name: value.detach() for name, value in self.slow.items()}
+        outcome, gradient = self.estimator(self.learner, slow, episodes)
+        size = norm(gradient)
+        if not bool(torch.isfinite(outcome.loss)) or not bool(torch.isfinite(size)) or not bool(finite(outcome.statistics)):
+            raise UserError(
+                f"step {self.at + 1}: loss {float(outcome.loss)} with gradient norm {float(size)} given, finite numbers expected; "
+                "lower training.learning_rate or the inner rate, or set training.clip"
+            )
+        self._descend(gradient, size)
+        self._fold(outcome.statistics)
+        self.at += 1
+        return Progress(self.at, float(outcome.loss), float(outcome.accuracy))
+
+    def _descend(self, gradient: Params, size: Tensor) -> None:
+        limit = self.settings.clip
+        factor = limit / float(size) if limit and float(size) > limit else 1.0
+        for name, value in self.slow.items():
+            value.grad = gradient[name].detach() * factor if name in gradient else None
+        share = (1 + math.cos(math.pi * self.at / self.total)) / 2 if self.settings.schedule == "cosine" else 1.0
+        self.optimiser.param_groups[0]["lr"] = self.settings.learning_rate * share
+        self.optimiser.step()
+
+    def _fold(self, statistics: Params) -> None:
+        for name, value in statistics.items():
+            old = self.buffers.get(name, value.detach())
+            self.buffers[name] = torch.lerp(old, value.detach(), self.settings.momentum_of_statistics)
+
+    def snapshot(self) -> dict[str, Tensor]:
+        """Everything that a bit-identical continuation needs, apart from `at`."""
+        names = list(self.slow)
+        moments = {
+            f"optimiser/{names[index]}/{field}": value
+            for index, fields in self.optimiser.state_dict()["state"].items()
+            for field, value in fields.items()
+            if isinstance(value, Tensor)
+        }
+        return {
+            **{f"slow/{name}": value.detach() for name, value in self.slow.items()},
+            **{f"buffer/{name}": value for name, value in self.buffers.items()},
+            **moments,
+            "generator": self.generator.get_state(),
+        }
+
+    def restore(self, tensors: dict[str, Tensor], step: int) -> None:
+        """Continue from a snapshot taken after `step` steps.
+
+        Raises:
+            UserError: if the snapshot is of another learner.
+        """
+        slow = {name.removeprefix("slow/"): value for name, value in tensors.items() if name.startswith("slow/")}
+        expected = {name: tuple(value.shape) for name, value in self.slow.items()}
+        given = {name: tuple(value.shape) for name, value in slow.items()}
+        if given != expected:
+            raise UserError(f"checkpoint of another learner: parameters {_difference(given, expected)} differ; resume with the config it was made with")
+        with torch.no_grad():
+            for name, value in slow.items():
+                self.slow[name].copy_(value)
+        self.buffers = {name.removeprefix("buffer/"): value.clone() for name, value in tensors.items() if name.startswith("buffer/")}
+        state: dict[int, dict[str, Tensor]] = {}
+        for index, name in enumerate(self.slow):
+            start = f"optimiser/{name}/"
+            fields = {key.removeprefix(start): value.clone() for key, value in tensors.items() if key.startswith(start)}
+            if fields:
+                state[index] = fields
+        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": state})
+        self.generator.set_state(tensors["generator"])
+        self.at = step
+
+
+def _difference(given: dict, expected: dict) -> str:
+    return ", ".join(sorted(name for name in given.keys() | expected.keys() if given.get(name) != expected.get(name)))
