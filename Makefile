@@ -40,7 +40,7 @@ types: .venv/.installed-dev
 	@$(BIN)/basedpyright
 
 docs: .venv/.installed-dev
-	@$(BIN)/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "documentation: $(CURDIR)/site/index.html"
 
 clean:

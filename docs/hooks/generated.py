@@ -81,7 +81,7 @@ def _type(kind: inspect.Type) -> str:
 
 def _range(kind: inspect.IntType | inspect.FloatType) -> str:
     bounds = [(">", kind.gt), ("≥", kind.ge), ("<", kind.lt), ("≤", kind.le)]
-    return "".join(f" {sign} {bound:g}" for sign, bound in bounds if bound is not None)
+    return "".join(f", {sign} {bound:g}" for sign, bound in bounds if bound is not None)
 
 
 def _default(field: inspect.Field) -> str:
@@ -109,14 +109,22 @@ def _toml(value: Any) -> str:
 def commands() -> str:
     """One section a command: its help, its arguments and options."""
     sections = []
-    for name, command in sorted(get_command(app).commands.items()):
-        rows = []
-        for parameter in command.params:
-            if parameter.name == "help":
-                continue
-            option = parameter.param_type_name == "option"
-            words = ", ".join(f"`{opt}`" for opt in parameter.opts) if option else f"`{parameter.make_metavar().strip('[]')}`"
-            rows.append(f"| {words} | {' '.join((getattr(parameter, 'help', None) or '').split())} |")
-        table = ["| | |", "| --- | --- |", *rows] if rows else []
-        sections.append("\n".join([f"## neurometa {name}", "", (command.help or "").strip(), "", *table]))
+    for name, command in get_command(app).commands.items():
+        rows = [f"| {_spelt(parameter)} | {' '.join((parameter.help or '').split())} |" for parameter in _parameters(command)]
+        sections.append("\n".join([f"## neurometa {name}", "", (command.help or "").strip(), "", "| | |", "| --- | --- |", *rows]))
     return "\n\n".join(sections)
+
+
+def command_options() -> dict[str, set[str]]:
+    """The options of every command."""
+    found = get_command(app).commands.items()
+    return {name: {option for parameter in _parameters(command) for option in parameter.opts} for name, command in found}
+
+
+def _parameters(command: Any) -> list[Any]:
+    return [parameter for parameter in command.params if parameter.name != "help"]
+
+
+def _spelt(parameter: Any) -> str:
+    words = parameter.opts if parameter.param_type_name == "option" else [parameter.metavar or parameter.name.upper()]
+    return ", ".join(f"<code>{word.replace('|', '&#124;')}</code>" for word in words)
