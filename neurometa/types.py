@@ -122,8 +122,15 @@ class Network(Protocol):
 class TaskFamily(Protocol):
     """Where episodes come from."""
 
-    ways: int
-    shape: tuple[int, ...]
+    @property
+    def ways(self) -> int:
+        """Classes of an episode."""
+        ...
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one example."""
+        ...
 
     def sample(self, generator: torch.Generator, count: int) -> Episode:
         """Draw `count` episodes; every tensor has a leading task axis."""

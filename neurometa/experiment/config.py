@@ -14,14 +14,14 @@ class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Immutable, and an unknown key is an error."""
 
 
-class Surrogate(_Strict):
+class Surrogate(_Strict, frozen=True):
     """Derivative used in place of the step function's."""
 
     kind: Literal["fast-sigmoid", "arctan", "triangle", "sigmoid", "box"] = "fast-sigmoid"
     slope: Positive = 3.0
 
 
-class LIF(_Strict, tag="lif", tag_field="kind"):
+class LIF(_Strict, frozen=True, tag="lif", tag_field="kind"):
     """Leaky integrate-and-fire."""
 
     decay: Fraction = 0.5
@@ -31,30 +31,30 @@ class LIF(_Strict, tag="lif", tag_field="kind"):
     surrogate: Surrogate = Surrogate()
 
 
-class ReLU(_Strict, tag="relu", tag_field="kind"):
+class ReLU(_Strict, frozen=True, tag="relu", tag_field="kind"):
     """The conventional unit: a network of these needs no time."""
 
 
-class Direct(_Strict, tag="direct", tag_field="kind"):
+class Direct(_Strict, frozen=True, tag="direct", tag_field="kind"):
     """The pixel value as a constant current; a binary pixel is one spike at every step."""
 
     steps: Count = 8
 
 
-class Rate(_Strict, tag="rate", tag_field="kind"):
+class Rate(_Strict, frozen=True, tag="rate", tag_field="kind"):
     """Each pixel spikes with probability gain * value at each step."""
 
     steps: Count = 25
     gain: Fraction = 1.0
 
 
-class Latency(_Strict, tag="latency", tag_field="kind"):
+class Latency(_Strict, frozen=True, tag="latency", tag_field="kind"):
     """One spike per pixel, the brighter the earlier."""
 
     steps: Count = 8
 
 
-class Conv(_Strict, tag="conv", tag_field="kind"):
+class Conv(_Strict, frozen=True, tag="conv", tag_field="kind"):
     """Stack of convolution, normalisation, neuron, pooling; one entry of `channels`, `strides`, `pools` a layer."""
 
     channels: tuple[Count, ...] = (32, 64, 64, 64)
@@ -69,7 +69,7 @@ class Conv(_Strict, tag="conv", tag_field="kind"):
     readout: Literal["rate", "membrane"] = "rate"
 
 
-class MLP(_Strict, tag="mlp", tag_field="kind"):
+class MLP(_Strict, frozen=True, tag="mlp", tag_field="kind"):
     """Stack of dense layers."""
 
     widths: tuple[Count, ...] = (128, 128)
@@ -79,7 +79,7 @@ class MLP(_Strict, tag="mlp", tag_field="kind"):
     readout: Literal["rate", "membrane"] = "rate"
 
 
-class Augment(_Strict):
+class Augment(_Strict, frozen=True):
     """Random affine change of every training image: rotation, scale, shift."""
 
     degrees: Annotated[float, Meta(ge=0, le=180)] = 10.0
@@ -87,7 +87,7 @@ class Augment(_Strict):
     shift_px: Annotated[float, Meta(ge=0)] = 2.0
 
 
-class Glyphs(_Strict, tag="glyphs", tag_field="kind"):
+class Glyphs(_Strict, frozen=True, tag="glyphs", tag_field="kind"):
     """Characters of the fonts inside matplotlib: no download."""
 
     ways: Count = 5
@@ -98,7 +98,7 @@ class Glyphs(_Strict, tag="glyphs", tag_field="kind"):
     augment: Augment | None = Augment()
 
 
-class Omniglot(_Strict, tag="omniglot", tag_field="kind"):
+class Omniglot(_Strict, frozen=True, tag="omniglot", tag_field="kind"):
     """1,623 handwritten characters, 20 drawings each."""
 
     split: Literal["background-evaluation", "background-validation", "vinyals"] = "background-evaluation"
@@ -110,15 +110,15 @@ class Omniglot(_Strict, tag="omniglot", tag_field="kind"):
     augment: Augment | None = None
 
 
-class Prototype(_Strict, tag="prototype", tag_field="kind"):
+class Prototype(_Strict, frozen=True, tag="prototype", tag_field="kind"):
     """Closed form: readout weights 2 c and bias -|c|^2 for each class mean c."""
 
 
-class Frozen(_Strict, tag="frozen", tag_field="kind"):
+class Frozen(_Strict, frozen=True, tag="frozen", tag_field="kind"):
     """No plasticity: the control."""
 
 
-class BPTT(_Strict, tag="bptt", tag_field="kind"):
+class BPTT(_Strict, frozen=True, tag="bptt", tag_field="kind"):
     """k steps of gradient descent through the surrogate."""
 
     steps: Count = 5
@@ -127,19 +127,19 @@ class BPTT(_Strict, tag="bptt", tag_field="kind"):
     fast: tuple[str, ...] = ("*",)
 
 
-class Unrolled(_Strict, tag="unrolled", tag_field="kind"):
+class Unrolled(_Strict, frozen=True, tag="unrolled", tag_field="kind"):
     """Exact gradient through the inner loop (second order)."""
 
 
-class FirstOrder(_Strict, tag="first-order", tag_field="kind"):
+class FirstOrder(_Strict, frozen=True, tag="first-order", tag_field="kind"):
     """Gradient at the adapted weights, applied to the initial ones."""
 
 
-class Reptile(_Strict, tag="reptile", tag_field="kind"):
+class Reptile(_Strict, frozen=True, tag="reptile", tag_field="kind"):
     """Move the initial weights towards the adapted ones."""
 
 
-class Training(_Strict):
+class Training(_Strict, frozen=True):
     """The outer loop's optimiser and its schedule."""
 
     steps: Count = 1000
@@ -153,7 +153,7 @@ class Training(_Strict):
     threads: Count = 1
 
 
-class Evaluation(_Strict):
+class Evaluation(_Strict, frozen=True):
     """Episodes of unseen classes on which the learner is judged."""
 
     ways: Count = 5
@@ -163,7 +163,7 @@ class Evaluation(_Strict):
     seed: int = 1
 
 
-class Experiment(_Strict):
+class Experiment(_Strict, frozen=True):
     """A whole experiment, as in experiments/*.toml."""
 
     name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]*$")]

@@ -1,0 +1,5 @@
+"""`python -m neurometa`."""
+
+from neurometa.cli import main
+
+main()

@@ -1,0 +1,198 @@
+"""The command line. Every command imports what it needs when it runs, so that `neurometa --help` is there at once."""
+
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from neurometa.errors import UserError
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, help="Spiking networks that learn to learn.")
+
+DataOption = Annotated[Path | None, typer.Option("--data", help="Folder of the data; default $NEUROMETA_DATA, then ~/.cache/neurometa.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else there.")]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or a published learner.")]
+
+
+@app.callback(invoke_without_command=True)
+def _top(context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        import neurometa
+
+        _out(f"neurometa {neurometa.__version__}")
+    elif context.invoked_subcommand is None:
+        _out(context.get_help())
+
+
+@app.command(context_settings={"ignore_unknown_options": True})
+def run(
+    what: Annotated[list[str], typer.Argument(metavar="FILE.toml|RUN [--FIELD VALUE]...", help="An experiment, or a run to go on with.")],
+    out: Annotated[Path | None, typer.Option(help="Folder in which the run folder is made; default runs.")] = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Meta-train and evaluate, or go on with a run.
+
+    Flags such as --training.steps 100 override fields of the file.
+    """
+    from neurometa.experiment import folder, load, override, progress, session
+
+    positional, overrides = override.split(what)
+    if len(positional) != 1:
+        given = " ".join(positional) or "nothing"
+        raise UserError(f"run takes one experiment file or run folder, given {given}: write `neurometa run FILE.toml --training.steps 100`")
+    path = Path(positional[0])
+    if path.is_dir() and (overrides or out):
+        raise UserError(
+            f"{path} is a run, whose configuration and place never change: "
+            f"start a new one with `neurometa run {path / 'config.toml'}` and these flags"
+        )
+    try:
+        if path.is_dir():
+            made = folder.open_run(path)
+            summary = session.resume(made, data, progress.watch())
+        else:
+            made, summary = session.start(load.read(path, overrides), out or Path("runs"), data, progress.watch())
+    except session.Stopped as stopped:
+        raise typer.Exit(_complain(stopped, 130)) from None
+    if as_json:
+        return _json({"run": str(made.path), "summary": summary})
+    _show(summary)
+    _out(f"\nlook at it: neurometa report {made.path}")
+
+
+@app.command()
+def evaluate(
+    path: RunArgument,
+    ways: Annotated[int | None, typer.Option(min=2, help="Classes of an episode.")] = None,
+    shots: Annotated[int | None, typer.Option(min=1, help="Support examples of a class.")] = None,
+    queries: Annotated[int | None, typer.Option(min=1, help="Query examples of a class.")] = None,
+    episodes: Annotated[int | None, typer.Option(min=2, help="Number of episodes.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the episodes.")] = None,
+    split: Annotated[str | None, typer.Option(help="Split of the task, if not the one trained on.")] = None,
+    within_alphabet: Annotated[bool, typer.Option("--within-alphabet", help="All classes of an episode from one alphabet.")] = False,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Judge a learner on unseen classes.
+
+    What is left out is taken from the [evaluation] of its experiment.
+    """
+    from neurometa.experiment import evaluation, folder
+    from neurometa.experiment.build import Question
+
+    opened = folder.open_run(path)
+    default = opened.experiment.evaluation
+    asked = Question(ways or default.ways, shots or default.shots, queries or default.queries, split, within_alphabet)
+    summary = evaluation.ask(opened, asked, episodes or default.episodes, default.seed if seed is None else seed, data)
+    if as_json:
+        return _json(summary)
+    _show(summary)
+
+
+@app.command()
+def report(
+    paths: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders or published learners.")],
+    out: Annotated[Path | None, typer.Option(help="The page to write; default report.html in the first run.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a page about one run, or several."""
+    from neurometa.experiment import folder
+    from neurometa.report import page
+
+    written = page.write([folder.open_run(path).path for path in paths], out)
+    if as_json:
+        return _json({"report": str(written)})
+    _out(str(written))
+
+
+@app.command("list")
+def list_(
+    what: Annotated[str, typer.Argument(metavar="WHAT", help="plasticity, estimators, tasks, networks, chips or kernels.")],
+    as_json: JsonOption = False,
+) -> None:
+    """List what there is to choose from."""
+    from neurometa.experiment.catalogue import catalogue
+
+    rows = catalogue(what)
+    if as_json:
+        return _json({what: rows})
+    for row in rows:
+        _out(f"{row['name']:<14} {'' if row['available'] else 'not available: '}{row['why']}")
+    if not rows:
+        _out(f"there are no {what} yet")
+
+
+@app.command()
+def publish(
+    path: RunArgument,
+    out: Annotated[Path, typer.Option(help="Folder to write, such as experiments/trained/NAME.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Copy a finished learner into a small folder.
+
+    It leaves out what only training needs, and serves wherever RUN does.
+    """
+    from neurometa.experiment import folder
+    from neurometa.experiment.publish import publish as write
+
+    written = write(folder.open_run(path), out)
+    if as_json:
+        return _json({"published": str(written)})
+    _out(str(written))
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run one command and exit: 0; 2 for a user's mistake, 1 for a fault of ours, 130 after Ctrl-C, with one line on standard error."""
+    sys.exit(_exit_code(sys.argv[1:] if arguments is None else arguments))
+
+
+def _exit_code(arguments: list[str]) -> int:
+    try:
+        code = typer.main.get_command(app).main(arguments, prog_name="neurometa", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except UserError as error:
+        return _complain(error, 2)
+    except (KeyboardInterrupt, typer.Abort):
+        return _complain("stopped", 130)
+    except Exception as error:
+        if hasattr(error, "format_message"):  # a usage error of typer, whichever click it brings
+            return _complain(f"{error.format_message()} Try `neurometa --help`.", 2)  # type: ignore[attr-defined]
+        if os.environ.get("NEUROMETA_TRACEBACK"):
+            traceback.print_exc()
+        return _complain(f"{type(error).__name__}: {error} (our fault; set NEUROMETA_TRACEBACK=1 to see where, and report it)", 1)
+
+
+def _complain(message: object, code: int) -> int:
+    sys.stderr.write(f"neurometa: {' '.join(str(message).split())}\n")
+    return code
+
+
+def _out(text: str) -> None:
+    sys.stdout.write(text + "\n")
+
+
+def _json(value: dict[str, Any]) -> None:
+    _out(json.dumps(value, allow_nan=False))
+
+
+def _show(summary: dict[str, Any]) -> None:
+    """Print an evaluation for people."""
+    from rich.console import Console
+    from rich.table import Table
+
+    task = summary["task"]
+    asked = f"{task['kind']} {summary['split']}, {task['ways']}-way {task['shots']}-shot"
+    _out(f"{summary['experiment']}: {summary['episodes']} episodes of {asked}")
+    table = Table(show_header=False)
+    for label, key in (("accuracy", "accuracy"), ("before adaptation", "before_adaptation"), ("hidden updates zeroed", "zeroed_hidden")):
+        if summary.get(key):
+            table.add_row(label, f"{summary[key]['mean']:.2f} ± {summary[key]['ci95']:.2f} %")
+    table.add_row("spikes per inference", f"{summary['spikes_per_inference']:,.0f}")
+    table.add_row("firing rates", "  ".join(f"{layer} {rate:.1f} %" for layer, rate in summary["rates"].items()) or "none: not spiking")
+    table.add_row("parameters", f"{summary['parameters']:,}")
+    Console().print(table)

@@ -1,0 +1,1 @@
+"""Experiments: a TOML file comes in, a run folder comes out."""

@@ -1,0 +1,196 @@
+"""Configuration to objects: the one place that turns strings into things and refuses what cannot work together."""
+
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import torch
+
+from neurometa import tasks
+from neurometa.baselines import relu
+from neurometa.core import encode, network, neuron, surrogate
+from neurometa.errors import UserError
+from neurometa.experiment import config
+from neurometa.meta import estimators
+from neurometa.meta.learner import Learner
+from neurometa.meta.trainer import Trainer, TrainerSettings
+from neurometa.plasticity import bptt, frozen, prototype
+from neurometa.tasks.augment import Augment
+from neurometa.tasks.omniglot import characters
+from neurometa.types import Network, TaskFamily
+
+
+class Question(NamedTuple):
+    """What a learner is asked in an evaluation: episodes of unseen classes.
+
+    Attributes:
+        ways, shots, queries: classes of an episode, support examples and query examples of each class.
+        split: the task's split, None for the one it was trained on.
+        within_alphabet: whether all classes of an episode come from one alphabet.
+    """
+
+    ways: int
+    shots: int
+    queries: int
+    split: str | None = None
+    within_alphabet: bool = False
+
+
+def learner(experiment: config.Experiment, ways: int) -> Learner:
+    """Build network, plasticity and encoder, refusing pairs that cannot work.
+
+    Args:
+        experiment: what to build.
+        ways: classes of an episode; a fixed head is `task.ways` wide, whatever is asked.
+    Raises:
+        UserError: the message says which two parts do not fit and what to choose.
+    """
+    _refuse_pairs(experiment)
+    head = None if isinstance(experiment.plasticity, config.Prototype) else experiment.task.ways
+    net = _network(experiment, head)
+    return Learner(net, _plasticity(experiment.plasticity, net, ways), _encoder(experiment))
+
+
+def trainer(experiment: config.Experiment, data: Path | None) -> Trainer:
+    """Build the outer loop on the task's training classes."""
+    settings = {field: getattr(experiment.training, field) for field in TrainerSettings._fields}
+    built = learner(experiment, experiment.task.ways)
+    unseen(experiment, question(experiment), data)  # an evaluation that cannot be asked is refused before the training, not after it
+    task, estimator = _training_task(experiment.task, data), _estimator(experiment.estimator)
+    return Trainer(built, task, estimator, TrainerSettings(**settings), experiment.seed)
+
+
+def question(experiment: config.Experiment) -> Question:
+    """The question that the experiment's [evaluation] asks."""
+    asked = experiment.evaluation
+    return Question(asked.ways, asked.shots, asked.queries)
+
+
+def unseen(experiment: config.Experiment, asked: Question, data: Path | None) -> TaskFamily:
+    """Build the task of unseen classes that `asked` describes.
+
+    Raises:
+        UserError: the learner's head has other ways, or the task has no such split, or the split shows classes of the training.
+    """
+    task, rule = experiment.task, experiment.plasticity
+    if not isinstance(rule, config.Prototype) and asked.ways != task.ways:
+        raise UserError(
+            f"{asked.ways} ways given, but this {_kind(rule)} learner has a head for the {task.ways} ways it is trained on: "
+            f"evaluate with {task.ways} ways, or train with task.ways = {asked.ways} (plasticity prototype takes any)"
+        )
+    if isinstance(task, config.Glyphs):
+        if asked.split not in (None, "unseen") or asked.within_alphabet:
+            raise UserError("task glyphs has one split of unseen characters and no alphabets: leave out --split and --within-alphabet")
+        return tasks.glyphs("unseen", asked.ways, asked.shots, asked.queries, task.binary, task.size, None)
+    split = asked.split or task.split
+    seen = set(characters(task.split, "train")) & set(characters(split, "unseen"))
+    if seen:
+        raise UserError(
+            f"split {split} given, but this learner was trained on split {task.split}, which showed it {len(seen)} of those characters: "
+            f"evaluate on {task.split}, or train with --task.split {split}"
+        )
+    return tasks.omniglot(data, "unseen", split, asked.ways, asked.shots, asked.queries, task.binary, False, None, asked.within_alphabet)
+
+
+def describe(experiment: config.Experiment) -> str:
+    """Say in one line what the network is, such as `conv 32-64-64-64, lif, direct encoding of 8 steps`."""
+    built = experiment.network
+    layers = built.widths if isinstance(built, config.MLP) else built.channels
+    unit = _kind(built.neuron)
+    time = "" if unit == "relu" else f", {_kind(experiment.encoding)} encoding of {experiment.encoding.steps} steps"
+    return f"{_kind(built)} {'-'.join(map(str, layers))}, {unit}{time}"
+
+
+def _training_task(task: config.Glyphs | config.Omniglot, data: Path | None) -> TaskFamily:
+    augment = None if task.augment is None else Augment(task.augment.degrees, task.augment.scale, task.augment.shift_px)
+    if isinstance(task, config.Glyphs):
+        return tasks.glyphs("train", task.ways, task.shots, task.queries, task.binary, task.size, augment)
+    return tasks.omniglot(data, "train", task.split, task.ways, task.shots, task.queries, task.binary, task.rotations, augment)
+
+
+def _network(experiment: config.Experiment, head: int | None) -> Network:
+    side = experiment.task.size if isinstance(experiment.task, config.Glyphs) else 28
+    built, unit, steps = experiment.network, experiment.network.neuron, _steps(experiment)
+    leak = unit.decay if built.readout == "membrane" and isinstance(unit, config.LIF) else 0.0
+    if isinstance(built, config.MLP):
+        return network.mlp_network(
+            (1, side, side), built.widths, normalise=built.normalise, neuron=_neuron(unit), steps=steps,
+            features=built.features, readout_decay=leak, outputs=head,
+        )  # fmt: skip
+    return network.conv_network(
+        (1, side, side), built.channels, built.strides, built.pools, kernel=built.kernel, pooling=built.pooling,
+        pool_before_neuron=built.pool_before_neuron, normalise=built.normalise, neuron=_neuron(unit), steps=steps,
+        features=built.features, readout_decay=leak, outputs=head,
+    )  # fmt: skip
+
+
+def _steps(experiment: config.Experiment) -> int:
+    """Time steps of the window; a conventional unit has no time."""
+    return 1 if isinstance(experiment.network.neuron, config.ReLU) else experiment.encoding.steps
+
+
+def _neuron(unit: config.LIF | config.ReLU) -> neuron.LIF | relu.ReLU:
+    if isinstance(unit, config.ReLU):
+        return relu.ReLU()
+    shape = surrogate.Surrogate(unit.surrogate.kind, unit.surrogate.slope)
+    return neuron.LIF(unit.decay, unit.threshold, unit.reset == "hard", unit.reset_gradient, shape)
+
+
+def _encoder(experiment: config.Experiment) -> encode.Direct | encode.Rate | encode.Latency:
+    asked = experiment.encoding
+    if isinstance(asked, config.Direct):
+        return encode.Direct(_steps(experiment))
+    if isinstance(asked, config.Rate):
+        return encode.Rate(asked.steps, asked.gain)
+    return encode.Latency(asked.steps)
+
+
+def _plasticity(
+    rule: config.Prototype | config.Frozen | config.BPTT, net: Network, ways: int
+) -> prototype.Prototype | frozen.Frozen | bptt.BPTT:
+    if isinstance(rule, config.Prototype):
+        return prototype.Prototype(ways)
+    if isinstance(rule, config.Frozen):
+        return frozen.Frozen()
+    names = list(net.init(torch.Generator()))
+    for pattern in rule.fast:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise UserError(f"plasticity.fast names {pattern!r}, which matches no parameter; expected a pattern over {', '.join(names)}")
+    if not rule.fast:
+        raise UserError('plasticity.fast is empty, so bptt would change nothing: name patterns such as "*", or choose plasticity frozen')
+    return bptt.BPTT(rule.steps, rule.rate, rule.rates, rule.fast)
+
+
+def _estimator(kind: config.Unrolled | config.FirstOrder | config.Reptile) -> estimators.Estimator:
+    if isinstance(kind, config.Unrolled):
+        return estimators.Unrolled()
+    return estimators.FirstOrder() if isinstance(kind, config.FirstOrder) else estimators.Reptile()
+
+
+def _refuse_pairs(experiment: config.Experiment) -> None:
+    """Everything about two fields that one field's type cannot say."""
+    rule, outer = experiment.plasticity, experiment.estimator
+    if isinstance(rule, config.BPTT) and rule.rates != "fixed" and not isinstance(outer, config.Unrolled):
+        raise UserError(
+            f"estimator {_kind(outer)} gives learnt rates no gradient (plasticity.rates = {rule.rates!r}): "
+            "choose estimator unrolled, or plasticity.rates = 'fixed'"
+        )
+    if isinstance(outer, config.Reptile) and not isinstance(rule, config.BPTT):
+        raise UserError(f"estimator reptile follows slow weights that move, plasticity {_kind(rule)} moves none: choose estimator unrolled")
+    if isinstance(experiment.network.neuron, config.ReLU) and not isinstance(experiment.encoding, config.Direct):
+        raise UserError(f"neuron relu has no time, encoding {_kind(experiment.encoding)} needs it: choose encoding direct, or neuron lif")
+    if isinstance(experiment.network.neuron, config.ReLU) and experiment.network.readout == "membrane":
+        raise UserError("neuron relu has no membrane, network.readout = 'membrane' needs one: choose readout rate, or neuron lif")
+    layers = experiment.network.widths if isinstance(experiment.network, config.MLP) else experiment.network.channels
+    if not layers:
+        raise UserError("the network has no layer: expected at least one entry in network.channels or network.widths")
+    if not 0 <= experiment.seed < 2**63 or not 0 <= experiment.evaluation.seed < 2**63:
+        given = f"seed = {experiment.seed}, evaluation.seed = {experiment.evaluation.seed}"
+        raise UserError(f"{given}: expected whole numbers from 0 to 2**63 - 1")
+    if experiment.evaluation.episodes < 2:
+        raise UserError("evaluation.episodes = 1, expected at least 2: one episode has no interval")
+
+
+def _kind(part: msgspec.Struct) -> str:
+    return str(part.__struct_config__.tag)

@@ -1,0 +1,59 @@
+"""What there is to choose from: the names that `kind = "..."` takes, and whether each can be used on this machine."""
+
+import importlib
+import importlib.util
+from typing import Any
+
+import msgspec.inspect as inspect
+
+from neurometa.errors import UserError
+from neurometa.experiment import config
+
+_FIELDS = {"plasticity": "plasticity", "estimators": "estimator", "tasks": "task", "networks": "network"}
+
+WHAT = (*_FIELDS, "chips", "kernels")
+"""What can be listed."""
+
+
+def catalogue(what: str) -> list[dict[str, Any]]:
+    """List one table as {name, available, why}; `why` says what it is, or what is missing.
+
+    Raises:
+        UserError: there is no such table.
+    """
+    if what not in WHAT:
+        raise UserError(f"list {what} is not known: expected one of {', '.join(WHAT)}")
+    if what == "kernels":
+        return [_row("reference", True, "plain torch; defines what the others must equal"), _numba(), _triton()]
+    if what == "chips":
+        return []
+    return _kinds(_FIELDS[what])
+
+
+def _kinds(field: str) -> list[dict[str, Any]]:
+    """The kinds that a field of the experiment takes, described by the first line of their docstrings."""
+    types = {f.name: f.type for f in inspect.type_info(config.Experiment).fields}  # type: ignore[attr-defined]
+    structs = [t for t in types[field].types if isinstance(t, inspect.StructType)]
+    return [_row(str(s.tag), True, (s.cls.__doc__ or "").strip().splitlines()[0]) for s in structs]
+
+
+def _numba() -> dict[str, Any]:
+    try:
+        importlib.import_module("numba")
+    except ImportError as error:
+        return _row("numba", False, f"numba cannot be imported ({error}); install it with `pip install numba`")
+    return _row("numba", True, "the scan on the CPU, compiled on first use")
+
+
+def _triton() -> dict[str, Any]:
+    import torch
+
+    if not torch.cuda.is_available():
+        return _row("triton", False, "no CUDA device is visible to torch")
+    if importlib.util.find_spec("neurometa.core.kernels.triton") is None:
+        return _row("triton", False, f"neurometa has no CUDA kernel yet; {torch.cuda.get_device_name()} uses the reference")
+    return _row("triton", True, "the scan on CUDA devices")
+
+
+def _row(name: str, available: bool, why: str) -> dict[str, Any]:
+    return {"name": name, "available": available, "why": why}

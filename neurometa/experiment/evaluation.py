@@ -1,0 +1,110 @@
+"""Evaluate a learner on unseen classes and write down what came out, in the schema of summary.json."""
+
+import io
+import math
+import shlex
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+from torch import Tensor
+
+from neurometa.errors import UserError
+from neurometa.experiment import atomic, build, checkpoint, folder
+from neurometa.experiment.build import Question
+from neurometa.experiment.folder import Run
+from neurometa.meta.evaluate import Evaluated, evaluate, portrait
+from neurometa.types import Params
+
+SCHEMA = 1
+"""Version of summary.json and of the evaluations."""
+
+
+def ask(run: Run, asked: Question, episodes: int, seed: int, data: Path | None) -> dict[str, Any]:
+    """Evaluate the learner of a run and keep the answer under evaluations/ (a published learner is only read).
+
+    Args:
+        run: a run with a checkpoint, or a published learner.
+        asked: ways, shots, queries and split.
+        episodes: number of episodes, at least 2.
+        seed: of the episodes.
+        data: where the task's files lie.
+    Returns:
+        The summary, as written.
+    """
+    saved = checkpoint.read(run.checkpoint)
+    torch.set_num_threads(run.experiment.training.threads)
+    summary = answer(run, saved.parameters(), asked, episodes, seed, data)
+    if not run.published:
+        folder.write_json(run.evaluation(name(run, asked, seed)), summary)
+    return summary
+
+
+def answer(run: Run, params: Params, asked: Question, episodes: int, seed: int, data: Path | None) -> dict[str, Any]:
+    """Evaluate parameters on what was asked; nothing is written."""
+    if episodes < 2:
+        raise UserError(f"{episodes} episodes given, expected at least 2: one episode has no interval")
+    if not 0 <= seed < 2**63:
+        raise UserError(f"seed {seed} given, expected a whole number from 0 to 2**63 - 1")
+    learner, task = build.learner(run.experiment, asked.ways), build.unseen(run.experiment, asked, data)
+    began = time.perf_counter()
+    measured = evaluate(learner, params, task, episodes, torch.Generator().manual_seed(seed))
+    return summarise(run, asked, measured, seed, time.perf_counter() - began)
+
+
+def summarise(run: Run, asked: Question, measured: Evaluated, seed: int, wall_s: float) -> dict[str, Any]:
+    """Put measures into the schema of summary.json; accuracies and rates in percent."""
+    episodes = len(measured.after)
+    split = _split(run, asked)
+    described = {"kind": msgspec.to_builtins(run.experiment.task)["kind"], "split": split}
+    flags = ["--ways", asked.ways, "--shots", asked.shots, "--queries", asked.queries, "--episodes", episodes, "--seed", seed]
+    if asked.split:
+        flags += ["--split", asked.split]
+    if asked.within_alphabet:
+        flags += ["--within-alphabet"]
+    return {
+        "schema": SCHEMA,
+        "experiment": run.experiment.name,
+        "task": {**described, "ways": asked.ways, "shots": asked.shots, "queries": asked.queries},
+        "episodes": episodes,
+        "accuracy": percent(measured.after),
+        "before_adaptation": percent(measured.before),
+        "zeroed_hidden": None if measured.zeroed is None else percent(measured.zeroed),
+        "parameters": measured.parameters,
+        "spikes_per_inference": measured.spikes_per_inference,
+        "rates": {layer: 100.0 * rate for layer, rate in measured.rates.items()},
+        "seed": seed,
+        "split": split,
+        "queries": asked.queries,
+        "wall_s": wall_s,
+        "command": shlex.join(["neurometa", "evaluate", str(run.path), *map(str, flags)]),
+    }
+
+
+def percent(accuracies: Tensor) -> dict[str, float]:
+    """Mean over episodes and half-width of its 95 % interval, 1.96 * standard deviation / sqrt(episodes), both in points."""
+    points = 100.0 * accuracies.double()
+    return {"mean": points.mean().item(), "ci95": 1.96 * points.std().item() / math.sqrt(len(points))}
+
+
+def name(run: Run, asked: Question, seed: int) -> str:
+    """Name of the file under evaluations/, such as `background-evaluation-20w1s-1`."""
+    return f"{_split(run, asked)}-{asked.ways}w{asked.shots}s-{seed}"
+
+
+def draw(run: Run, params: Params, data: Path | None) -> None:
+    """Keep one episode of the experiment's own evaluation as episode.npz, for the report to draw."""
+    asked = build.question(run.experiment)
+    generator = torch.Generator().manual_seed(run.experiment.evaluation.seed)
+    arrays = portrait(build.learner(run.experiment, asked.ways), params, build.unseen(run.experiment, asked, data), generator)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    atomic.replace(run.episode, buffer.getvalue())
+
+
+def _split(run: Run, asked: Question) -> str:
+    split = asked.split or getattr(run.experiment.task, "split", "unseen")
+    return f"{split}-within-alphabet" if asked.within_alphabet else split
