@@ -2,8 +2,8 @@
 
 python -m experiments.make_glyphs_split
 
-1. Candidates: letters, digits and currency signs that all twelve DejaVu faces have, less those that Unicode decomposes (an accented letter is
-   its letter with a mark of two pixels, a compatibility form is another character).
+1. Candidates: letters, digits and currency signs that all twelve DejaVu faces have, less those that Unicode decomposes (an accented letter
+   is its letter with a mark of two pixels, a compatibility form is another character).
 2. A face counts for a character where it has it and draws other pixels than every earlier face (at 28 pixels); at least 12 must remain.
 3. Two characters look alike where, cut out and brought to one size, their pictures have a cosine similarity above ALIKE_ONCE in some face
    (Latin, Greek and Cyrillic A are the same outline) or above ALIKE_ON_AVERAGE over the faces that both have. Cutting out makes C and c
@@ -102,9 +102,7 @@ def main() -> None:
     text = list(masks)
     found = classes(text, likeness(text, has, files))
     unseen = set(random.Random(SEED).sample(sorted(found), round(UNSEEN * len(found))))
-    rows = {
-        part: [[c + found[c], f"{masks[c]:04x}"] for c in found if (c in unseen) == (part == "unseen")] for part in ("train", "unseen")
-    }
+    rows = {part: [[c + found[c], f"{masks[c]:04x}"] for c in found if (c in unseen) == (part == "unseen")] for part in ("train", "unseen")}
     about = (
         "Classes of the glyphs task: the character that is drawn, then those that look like it; and the faces that count, as a bit mask "
         "(lowest bit: first face). Made by experiments/make_glyphs_split.py: change that, not this."

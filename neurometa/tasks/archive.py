@@ -2,6 +2,7 @@
 
 import io
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
@@ -20,10 +22,20 @@ DRAWERS = 20
 _PIXELS = 105  # side of an Omniglot drawing
 _LARGEST = 100_000  # bytes; a drawing of 105 x 105 bits has a few hundred, so a larger member is no drawing
 _REMEDY = "delete the file and fetch it again"
-_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError, NotImplementedError, SyntaxError)
+_BROKEN = (  # what zipfile and Pillow raise over damaged, encrypted or oversized content
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    Image.DecompressionBombError,
+    EOFError,
+    OSError,
+    ValueError,
+    RuntimeError,
+    SyntaxError,
+)
 
 
-def read_drawings(path: Path, folder: str, characters: Sequence[str], side: int = 28) -> Tensor:
+def read_drawings(path: Path, folder: str, characters: Sequence[str], side: int = 28) -> UInt8[Tensor, "characters 20 side side"]:
     """Read every drawing of the given characters from a zip, scaled down by averaging (Pillow's box filter).
 
     Args:

@@ -4,6 +4,7 @@ import math
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -16,10 +17,12 @@ class Augment(NamedTuple):
     shift_px: float = 2.0  # shift along each axis, pixels
 
 
-def augmented(images: Tensor, augment: Augment, generator: torch.Generator) -> Tensor:
+def augmented(
+    images: Float[Tensor, "images 1 height width"], augment: Augment, generator: torch.Generator
+) -> Float[Tensor, "images 1 height width"]:
     """Turn, scale and shift each image on its own, by bilinear interpolation over a background of 0.
 
-    Output pixel p (in [-1, 1]) shows input position  R(angle) p / (1 + s) - 2 t / n.
+    Output position p shows input position  R(angle) p / (1 + scale) - shift,  both in pixels from the centre.
 
     Args:
         images: float, shape (images, 1, height, width).
@@ -32,8 +35,8 @@ def augmented(images: Tensor, augment: Augment, generator: torch.Generator) -> T
     u = 2.0 * torch.rand(4, n, generator=generator) - 1.0
     angle = u[0] * math.radians(augment.degrees)
     zoom = 1.0 / (1.0 + u[1] * augment.scale)
-    cos, sin = zoom * torch.cos(angle), zoom * torch.sin(angle)
+    cos, sin, aspect = zoom * torch.cos(angle), zoom * torch.sin(angle), height / width
     right, down = u[2] * (2.0 * augment.shift_px / width), u[3] * (2.0 * augment.shift_px / height)
-    theta = torch.stack((cos, -sin, -right, sin, cos, -down), dim=1).view(n, 2, 3).to(images.dtype)
+    theta = torch.stack((cos, -sin * aspect, -right, sin / aspect, cos, -down), dim=1).view(n, 2, 3).to(images.dtype)
     grid = F.affine_grid(theta, [n, 1, height, width], align_corners=False)
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)

@@ -1,14 +1,14 @@
 """Few-shot characters without a download: one character drawn by the typefaces that come inside matplotlib.
 
-A class is a character, a drawing of it is one face (DejaVu Sans, Sans Mono and Serif, STIX General; upright, bold, slanted). Which characters,
-which of them look alike, and which are unseen is fixed in glyphs.json, made by experiments/make_glyphs_split.py.
+A class is a character, a drawing of it is one face (DejaVu Sans, Sans Mono and Serif, STIX General; upright, bold, slanted). Which
+characters are classes, which look alike, and which are unseen is fixed in glyphs.json, made by experiments/make_glyphs_split.py.
 """
 
 import json
 from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -43,7 +43,7 @@ def table() -> dict:
     return json.loads(resources.files("neurometa.tasks").joinpath("glyphs.json").read_text(encoding="utf-8"))
 
 
-def characters(part: Literal["train", "unseen"]) -> list[Glyph]:
+def characters(part: str) -> list[Glyph]:
     """List the classes of one part, sorted by code point."""
     if part not in ("train", "unseen"):
         raise UserError(f"part {part!r} given, expected train or unseen: choose one of them")
@@ -54,7 +54,7 @@ def characters(part: Literal["train", "unseen"]) -> list[Glyph]:
 
 
 def glyphs(
-    part: Literal["train", "unseen"],
+    part: str,
     ways: int = 5,
     shots: int = 1,
     queries: int = 5,
@@ -82,9 +82,7 @@ def glyphs(
         for row, picture in zip(having, drawn, strict=True):
             images[row, chosen[row].faces.index(number)] = picture
     counts = torch.tensor([len(glyph.faces) for glyph in chosen])
-    return ImageClasses(
-        torch.from_numpy(images), ways, shots, queries, counts=counts, threshold=INK if binary else None, augment=augment
-    )
+    return ImageClasses(torch.from_numpy(images), ways, shots, queries, counts=counts, threshold=INK if binary else None, augment=augment)
 
 
 def font_files(names: Iterable[str]) -> list[Path]:

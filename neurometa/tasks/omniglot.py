@@ -6,7 +6,7 @@ Source: Lake, Salakhutdinov, Tenenbaum 2015, doi:10.1126/science.aab3050.
 import json
 from importlib import resources
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 
@@ -14,9 +14,9 @@ from neurometa.errors import UserError
 from neurometa.tasks.archive import read_drawings
 from neurometa.tasks.augment import Augment
 from neurometa.tasks.base import INK, ImageClasses, rotated
-from neurometa.tasks.download import find_archive
+from neurometa.tasks.download import Source
+from neurometa.tasks.locate import locate
 
-Part = Literal["train", "unseen"]
 
 class Character(NamedTuple):
     """Where the drawings of a character lie: archive, alphabet, folder."""
@@ -31,7 +31,7 @@ def contents() -> dict:
     return json.loads(resources.files("neurometa.tasks").joinpath("omniglot.json").read_text(encoding="utf-8"))
 
 
-def characters(split: str, part: Part) -> list[Character]:
+def characters(split: str, part: str) -> list[Character]:
     """List the characters of one side of a split, sorted by archive, alphabet and number.
 
     Args:
@@ -55,9 +55,16 @@ def characters(split: str, part: Part) -> list[Character]:
     ]
 
 
+def find(data: Path | None, archive: str) -> Path:
+    """Path of an archive, "images_background" or "images_evaluation": see `neurometa.tasks.locate.locate` for where it is looked for."""
+    files = contents()["files"]
+    name = f"{archive}.zip"
+    return locate(data, f"omniglot/{name}", Source(f"{files['url']}/{name}", files[name]["bytes"], files[name]["sha256"]))
+
+
 def omniglot(
     data: Path | None,
-    part: Part,
+    part: str,
     split: str = "background-evaluation",
     ways: int = 5,
     shots: int = 1,
@@ -85,7 +92,7 @@ def omniglot(
     chosen = characters(split, part)
     images = torch.cat(
         [
-            read_drawings(find_archive(data, archive), archive, [f"{c.alphabet}/{c.folder}" for c in chosen if c.archive == archive])
+            read_drawings(find(data, archive), archive, [f"{c.alphabet}/{c.folder}" for c in chosen if c.archive == archive])
             for archive in sorted({c.archive for c in chosen})
         ]
     )
