@@ -8,7 +8,9 @@ SHELL := /bin/sh
 
 BIN := .venv/bin
 LOG := .venv/install.log
+# `make demo DEMO_FLAGS='--training.steps 100'` is a shorter one.
 DEMO := runs/demo
+DEMO_FLAGS :=
 # One thread for each worker: small tensors run slower on more.
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=1
 
@@ -24,9 +26,12 @@ help:
 
 demo: .venv/.installed
 	@rm -rf $(DEMO)
-	@$(ONE_THREAD) $(BIN)/neurometa run experiments/demo.toml --out $(DEMO)/spiking
-	@$(ONE_THREAD) $(BIN)/neurometa run experiments/demo-relu.toml --out $(DEMO)/conventional
-	@$(BIN)/neurometa report $(DEMO)/spiking $(DEMO)/conventional --out $(DEMO)/report.html
+	@echo "1. a spiking network learns to learn characters from one example each"
+	@$(ONE_THREAD) $(BIN)/neurometa run experiments/demo.toml --out $(DEMO)/spiking $(DEMO_FLAGS)
+	@echo "2. its conventional twin, for comparison"
+	@$(ONE_THREAD) $(BIN)/neurometa run experiments/demo-relu.toml --out $(DEMO)/conventional $(DEMO_FLAGS)
+	@echo "3. the report, a page to open in a browser:"
+	@$(BIN)/neurometa report $(DEMO)/spiking $(DEMO)/conventional --out $(abspath $(DEMO))/report.html
 
 test: .venv/.installed-dev
 	@$(ONE_THREAD) $(BIN)/python -m pytest -q -n 2
