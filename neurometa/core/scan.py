@@ -1,7 +1,6 @@
 """The scan: a neuron's recurrence over the whole time window as one autograd node."""
 
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from neurometa.core.kernels import reference
 from neurometa.core.neuron import LIF, LIFState, carry
+from neurometa.errors import InternalError
 
 
 def scan(neuron: LIF, current: Tensor, steps: int, state: LIFState | None = None, kernel: str | None = None) -> tuple[Tensor, Tensor]:
@@ -29,11 +29,7 @@ def scan(neuron: LIF, current: Tensor, steps: int, state: LIFState | None = None
         current = torch.cat([first, rest])
     if (kernel or kernel_for(current)) == "reference":
         return reference.scan(neuron, current, steps)
-    surrogate = neuron.surrogate
-    constants = _Constants(
-        steps, neuron.decay, neuron.threshold, neuron.hard_reset, neuron.reset_gradient, surrogate.code, surrogate.slope, surrogate.smooth
-    )
-    return _Scan.apply(current, constants)  # type: ignore[return-value]
+    return _Scan.apply(current, _Constants(neuron, steps))  # type: ignore[return-value]
 
 
 def kernel_for(x: Tensor) -> str:
@@ -43,48 +39,23 @@ def kernel_for(x: Tensor) -> str:
 
 @dataclass(frozen=True)
 class _Constants:
-    """A neuron's constants as one opaque argument: autograd and vmap look into tuples, not into this."""
+    """A neuron and its window as one opaque argument: autograd and vmap look into tuples, not into this."""
 
+    neuron: LIF
     steps: int
-    decay: float
-    threshold: float
-    hard: bool
-    through_reset: bool
-    code: int
-    slope: float
-    smooth: bool
 
-    def typed(self, array: Any) -> tuple[Any, ...]:
-        """Numbers in the array's own precision: a Python float would lift the whole kernel to double."""
+    def numbers(self, array: Any) -> tuple[Any, ...]:
+        """Decay, threshold and slope in the array's own precision: a Python float would lift the whole kernel to double."""
         number = array.dtype.type
-        return number(self.decay), number(self.threshold), number(self.slope)
+        return number(self.neuron.decay), number(self.neuron.threshold), number(self.neuron.surrogate.slope)
 
+    @property
+    def kernels(self) -> Any:
+        """Compiled passes for this kind of neuron."""
+        from neurometa.core.kernels.numba import kernels
 
-def _kernel() -> ModuleType:
-    from neurometa.core.kernels import numba
-
-    return numba
-
-
-def _order(x: Tensor) -> list[int]:
-    """Axes of `x` by memory order, time first: a channels-last tensor is walked as it lies."""
-    return [0, *sorted(range(1, x.ndim), key=lambda axis: (-x.stride(axis), axis))]
-
-
-def _flat(x: Tensor, order: list[int]) -> Any:
-    """`x` as a C-contiguous (time, neurons) array; copies only where the memory order differs."""
-    return x.detach().permute(order).contiguous().view(x.shape[0], -1).numpy()
-
-
-def _unflat(array: Any, like: Tensor, order: list[int]) -> Tensor:
-    shape = [like.shape[axis] for axis in order]
-    shape[0] = array.shape[0]
-    inverse = sorted(range(len(order)), key=order.__getitem__)
-    return torch.from_numpy(array).view(shape).permute(inverse)
-
-
-def _optional(x: Tensor | None, like: Any, order: list[int]) -> Any:
-    return _kernel().empty(like) if x is None else _flat(x, order)
+        n = self.neuron
+        return kernels(n.surrogate.code, n.hard_reset, n.reset_gradient, n.surrogate.smooth)
 
 
 class _Scan(torch.autograd.Function):
@@ -94,14 +65,13 @@ class _Scan(torch.autograd.Function):
     def forward(current: Tensor, c: _Constants) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         order = _order(current)
         x = _flat(current, order)
-        decay, threshold, slope = c.typed(x)
-        z, v = np.empty((c.steps, x.shape[1]), x.dtype), np.empty((c.steps, x.shape[1]), x.dtype)
-        _kernel().forward(x, decay, threshold, c.hard, c.code, slope, c.smooth, z, v)
+        z, v = (np.empty((c.steps, x.shape[1]), x.dtype) for _ in range(2))
+        c.kernels.forward(x, *c.numbers(x), z, v)
         return _unflat(z, current, order), _unflat(v, current, order)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        ctx.save_for_backward(*output)
+        ctx.save_for_backward(output[1])
         ctx.constants, ctx.rows = inputs[1], inputs[0].shape[0]
         ctx.set_materialize_grads(False)
 
@@ -115,61 +85,82 @@ class _Scan(torch.autograd.Function):
 
 
 class _ScanBackward(torch.autograd.Function):
-    """(gz, gv, z, v) -> gradient of current; a node of its own so that second derivatives are exact."""
+    """(gz, gv, v) -> gradient of current, of `rows` rows; a node of its own so that second derivatives are exact."""
 
     @staticmethod
-    def forward(gz: Any, gv: Any, z: Tensor, v: Tensor, c: _Constants, rows: int) -> Tensor:  # type: ignore[override]
+    def forward(gz: Any, gv: Any, v: Tensor, c: _Constants, rows: int) -> Tensor:  # type: ignore[override]
         order = _order(v)
-        delta, total = _delta(gz, gv, z, v, c, rows, order)
-        return _unflat(delta if rows == c.steps else total, v, order)
+        return _unflat(_delta(gz, gv, v, c, rows, order), v, order)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        gz, gv, z, v, ctx.constants, ctx.rows = inputs
-        ctx.save_for_backward(gz, gv, z, v)
+        *tensors, ctx.constants, _ = inputs
+        ctx.save_for_backward(*tensors)
 
     @staticmethod
     def backward(ctx: Any, h: Tensor) -> Any:  # type: ignore[override]
-        to_gz, to_gv, to_v = _ScanDoubleBackward.apply(h, *ctx.saved_tensors, ctx.constants, ctx.rows)  # type: ignore[misc]
-        gz, gv = ctx.saved_tensors[:2]
-        return (None if gz is None else to_gz), (None if gv is None else to_gv), None, to_v, None, None
+        gz, gv, v = ctx.saved_tensors
+        to_gz, to_gv, to_v = _ScanDoubleBackward.apply(h, gz, gv, v, ctx.constants)  # type: ignore[misc]
+        return (None if gz is None else to_gz), (None if gv is None else to_gv), to_v, None, None
 
     @staticmethod
-    def vmap(info: Any, in_dims: Any, gz: Any, gv: Any, z: Tensor, v: Tensor, c: _Constants, rows: int) -> Any:
-        return _ScanBackward.apply(*_aligned(info, in_dims, gz, gv, z, v), c, rows), 1
+    def vmap(info: Any, in_dims: Any, gz: Any, gv: Any, v: Tensor, c: _Constants, rows: int) -> Any:
+        return _ScanBackward.apply(*_aligned(info, in_dims, gz, gv, v), c, rows), 1
 
 
 class _ScanDoubleBackward(torch.autograd.Function):
-    """Cotangent of the gradient -> cotangents of gz, gv and v. Third derivatives are refused, not wrong."""
+    """Cotangent of the gradient -> cotangents of gz, gv and v. It has no derivative: a third one is refused, not wrong."""
 
     @staticmethod
-    def forward(h: Tensor, gz: Any, gv: Any, z: Tensor, v: Tensor, c: _Constants, rows: int) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
+    def forward(h: Tensor, gz: Any, gv: Any, v: Tensor, c: _Constants) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
         order = _order(v)
-        delta, _ = _delta(gz, gv, z, v, c, rows, order)
         v_ = _flat(v, order)
-        decay, threshold, slope = c.typed(v_)
         out = tuple(np.empty_like(v_) for _ in range(3))
-        arrays = _flat(h, order), _optional(gz, v_, order), _flat(z, order), v_, delta
-        _kernel().double_backward(*arrays, decay, threshold, c.hard, c.through_reset, c.code, slope, *out)
+        delta = _delta(gz, gv, v, c, c.steps, order)
+        c.kernels.double_backward(_flat(h, order), _optional(gz, v_, order), v_, delta, *c.numbers(v_), *out)
         return tuple(_unflat(a, v, order) for a in out)  # type: ignore[return-value]
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        ctx.mark_non_differentiable(*output)
+        ctx.set_materialize_grads(False)
 
     @staticmethod
-    def vmap(info: Any, in_dims: Any, h: Tensor, gz: Any, gv: Any, z: Tensor, v: Tensor, c: _Constants, rows: int) -> Any:
-        return _ScanDoubleBackward.apply(*_aligned(info, in_dims, h, gz, gv, z, v), c, rows), (1, 1, 1)
+    def backward(ctx: Any, *gradients: Tensor | None) -> Any:
+        if any(g is not None for g in gradients):
+            raise InternalError("third derivatives of the numba scan asked for, two are there: use kernel='reference'")
+        return (None,) * 5
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, h: Tensor, gz: Any, gv: Any, v: Tensor, c: _Constants) -> Any:
+        return _ScanDoubleBackward.apply(*_aligned(info, in_dims, h, gz, gv, v), c), (1, 1, 1)
 
 
-def _delta(gz: Any, gv: Any, z: Tensor, v: Tensor, c: _Constants, rows: int, order: list[int]) -> tuple[Any, Any]:
-    """dL/dv at every step, and its sum over time where the current has one row for all steps."""
+def _delta(gz: Any, gv: Any, v: Tensor, c: _Constants, rows: int, order: list[int]) -> Any:
+    """dL/dv at every step, or its sum over time where the current has one row for all steps."""
     v_ = _flat(v, order)
-    decay, threshold, slope = c.typed(v_)
-    delta, total = np.empty_like(v_), np.zeros((1 if rows < c.steps else 0, v_.shape[1]), v_.dtype)
-    g = _optional(gz, v_, order), _optional(gv, v_, order)
-    _kernel().backward(*g, _flat(z, order), v_, decay, threshold, c.hard, c.through_reset, c.code, slope, delta, total)
-    return delta, total
+    delta = np.empty((rows, v_.shape[1]), v_.dtype)
+    c.kernels.backward(_optional(gz, v_, order), _optional(gv, v_, order), v_, *c.numbers(v_), delta)
+    return delta
+
+
+def _order(x: Tensor) -> list[int]:
+    """Axes of `x` by memory order, time first: a channels-last tensor is walked as it lies."""
+    return [0, *sorted(range(1, x.ndim), key=lambda axis: (-x.stride(axis), axis))]
+
+
+def _flat(x: Tensor, order: list[int]) -> Any:
+    """`x` as a C-contiguous (time, neurons) array; copies only where the memory order differs."""
+    return x.detach().permute(order).contiguous().view(x.shape[0], -1).numpy()
+
+
+def _unflat(array: Any, like: Tensor, order: list[int]) -> Tensor:
+    shape = [array.shape[0], *(like.shape[axis] for axis in order[1:])]
+    inverse = sorted(range(len(order)), key=order.__getitem__)
+    return torch.from_numpy(array).view(shape).permute(inverse)
+
+
+def _optional(x: Tensor | None, like: Any, order: list[int]) -> Any:
+    return np.empty((0, like.shape[1]), like.dtype) if x is None else _flat(x, order)
 
 
 def _aligned(info: Any, in_dims: Any, *tensors: Any) -> list[Any]:

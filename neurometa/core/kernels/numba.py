@@ -11,6 +11,9 @@ Arrays are C-contiguous (time, neurons); a current of one row is the same at eve
 """
 
 import math
+from collections.abc import Callable
+from functools import cache
+from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -69,83 +72,112 @@ def _dpsi(x, code, k):
     return zero
 
 
-@numba.njit(cache=True)
-def forward(current, decay, threshold, hard, code, k, smooth, z, v):
-    """Fill `z` and `v` from `current`."""
-    steps, n = z.shape
-    one, zero = z.dtype.type(1), z.dtype.type(0)
-    for start in range(0, n, BLOCK):
-        stop = min(start + BLOCK, n)
-        for t in range(steps):
-            row = t if current.shape[0] > 1 else 0
-            for i in range(start, stop):
-                kept = zero
-                if t > 0:
-                    before = decay * v[t - 1, i]
-                    kept = before * (one - z[t - 1, i]) if hard else before - threshold * z[t - 1, i]
-                potential = kept + current[row, i]
-                v[t, i] = potential
-                if smooth:
-                    z[t, i] = _value(potential - threshold, code, k)
-                else:
-                    z[t, i] = one if potential > threshold else zero
+class Kernels(NamedTuple):
+    """Compiled passes of one kind of neuron; see `kernels`."""
+
+    forward: Callable[..., None]
+    backward: Callable[..., None]
+    double_backward: Callable[..., None]
 
 
-@numba.njit(cache=True)
-def backward(gz, gv, z, v, decay, threshold, hard, through_reset, code, k, delta, total):
-    """Fill `delta`; where `total` has one row, add every step's delta to it instead of keeping the rows apart.
+@cache
+def kernels(code: int, hard: bool, through_reset: bool, smooth: bool) -> Kernels:
+    """Compile the passes of one kind of neuron; what distinguishes kinds is constant inside the loops, so that they vectorise.
 
-    `gz` and `gv` of zero rows are taken as zero.
+    Args:
+        code: the surrogate's.
+        hard: hard reset, else subtractive.
+        through_reset: whether derivatives pass through the reset.
+        smooth: whether the surrogate's value stands in for the spike.
+    Returns:
+        forward(current, decay, threshold, k, z, v) fills spikes and potentials.
+        backward(gz, gv, v, decay, threshold, k, delta) fills delta; where it has one row, with the sum over time.
+        double_backward(h, gz, v, delta, decay, threshold, k, to_gz, to_gv, to_v) carries the cotangent h of delta back.
+        A gradient array of no rows stands for zero.
     """
-    steps, n = v.shape
-    zero, one = v.dtype.type(0), v.dtype.type(1)
-    for start in range(0, n, BLOCK):
-        stop = min(start + BLOCK, n)
-        for t in range(steps - 1, -1, -1):
+
+    @numba.njit(cache=True, inline="always")
+    def fire(x, k):
+        if smooth:
+            return _value(x, code, k)
+        return type(x)(1) if x > 0 else type(x)(0)
+
+    @numba.njit(cache=True, inline="always")
+    def kept(v, z, decay):
+        return decay * (type(v)(1) - z) if hard else decay
+
+    @numba.njit(cache=True, inline="always")
+    def through(v, decay, threshold):
+        if not through_reset:
+            return type(v)(0)
+        return -decay * v if hard else -threshold
+
+    @numba.njit(cache=True)
+    def forward(current, decay, threshold, k, z, v):
+        steps, n = z.shape
+        held = current.shape[0] == 1
+        for start in range(0, n, BLOCK):
+            stop = min(start + BLOCK, n)
             for i in range(start, stop):
-                later = delta[t + 1, i] if t + 1 < steps else zero
-                g = gz[t, i] if gz.shape[0] > 0 else zero
-                kept = decay * (one - z[t, i]) if hard else decay
-                if through_reset:
-                    g += (-decay * v[t, i] if hard else -threshold) * later
-                d = _psi(v[t, i] - threshold, code, k) * g + kept * later
-                delta[t, i] = d + gv[t, i] if gv.shape[0] > 0 else d
-            if total.shape[0] == 1:
+                v[0, i] = current[0, i]
+                z[0, i] = fire(v[0, i] - threshold, k)
+            for t in range(1, steps):
+                row = 0 if held else t
                 for i in range(start, stop):
-                    total[0, i] += delta[t, i]
+                    if hard:
+                        before = decay * v[t - 1, i] * (type(decay)(1) - z[t - 1, i])
+                    else:
+                        before = decay * v[t - 1, i] - threshold * z[t - 1, i]
+                    v[t, i] = before + current[row, i]
+                    z[t, i] = fire(v[t, i] - threshold, k)
 
+    @numba.njit(cache=True)
+    def backward(gz, gv, v, decay, threshold, k, delta):
+        steps, n = v.shape
+        total = delta.shape[0] < steps
+        later = np.empty(BLOCK, v.dtype)
+        for start in range(0, n, BLOCK):
+            size = min(BLOCK, n - start)
+            later[:] = 0
+            if total:
+                delta[0, start : start + size] = 0
+            for t in range(steps - 1, -1, -1):
+                row = 0 if total else t
+                for j in range(size):
+                    i = start + j
+                    x = v[t, i] - threshold
+                    g = through(v[t, i], decay, threshold) * later[j]
+                    if gz.shape[0] > 0:
+                        g += gz[t, i]
+                    d = _psi(x, code, k) * g + kept(v[t, i], fire(x, k), decay) * later[j]
+                    if gv.shape[0] > 0:
+                        d += gv[t, i]
+                    later[j] = d
+                    delta[row, i] = delta[row, i] + d if total else d
 
-@numba.njit(cache=True)
-def double_backward(h, gz, z, v, delta, decay, threshold, hard, through_reset, code, k, to_gz, to_gv, to_v):
-    """Cotangent `h` of delta back to gz, gv and v."""
-    steps, n = v.shape
-    zero, one = v.dtype.type(0), v.dtype.type(1)
-    for start in range(0, n, BLOCK):
-        stop = min(start + BLOCK, n)
+    @numba.njit(cache=True)
+    def double_backward(h, gz, v, delta, decay, threshold, k, to_gz, to_gv, to_v):
+        steps, n = v.shape
+        held = h.shape[0] == 1
         for t in range(steps):
-            row = t if h.shape[0] > 1 else 0
-            for i in range(start, stop):
+            row = 0 if held else t
+            for i in range(n):
                 a = h[row, i]
                 if t > 0:
-                    c = zero
-                    if through_reset:
-                        c = -decay * v[t - 1, i] if hard else -threshold
-                    kept = decay * (one - z[t - 1, i]) if hard else decay
-                    before = _psi(v[t - 1, i] - threshold, code, k)
-                    a += (kept + before * c) * to_gv[t - 1, i]
-                later = delta[t + 1, i] if t + 1 < steps else zero
+                    x = v[t - 1, i] - threshold
+                    c = through(v[t - 1, i], decay, threshold)
+                    a += (kept(v[t - 1, i], fire(x, k), decay) + _psi(x, code, k) * c) * to_gv[t - 1, i]
+                later = delta[t + 1, i] if t + 1 < steps else type(a)(0)
                 x = v[t, i] - threshold
                 psi = _psi(x, code, k)
-                g = gz[t, i] if gz.shape[0] > 0 else zero
-                bend = zero
-                if through_reset:
-                    g += (-decay * v[t, i] if hard else -threshold) * later
-                    bend = -(decay + decay) * psi * later if hard else zero
+                g = through(v[t, i], decay, threshold) * later
+                if gz.shape[0] > 0:
+                    g += gz[t, i]
                 to_gv[t, i] = a
                 to_gz[t, i] = a * psi
-                to_v[t, i] = a * (_dpsi(x, code, k) * g + bend)
+                to_v[t, i] = a * _dpsi(x, code, k) * g
+                if hard and through_reset:  # both c and r depend on v here, each by -decay psi
+                    to_v[t, i] -= (decay + decay) * psi * later * a
 
+    return Kernels(forward, backward, double_backward)
 
-def empty(like: np.ndarray) -> np.ndarray:
-    """An array of no rows: stands for a gradient that is zero."""
-    return np.empty((0, like.shape[1]), like.dtype)
