@@ -1,6 +1,7 @@
 """Few-shot episodes from a bag of images: classes, drawings of each, and how many of them an episode shows."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int64, UInt8
@@ -21,7 +22,7 @@ class ImageClasses:
     """A task family over images that lie in memory; each episode draws classes, then different drawings of each.
 
     Attributes:
-        images: uint8, shape (classes, drawings, height, width); 255 is ink, 0 is background.
+        images: uint8, shape (classes, drawings, height, width); 255 is ink, 0 is background. Or float32 features, (classes, drawings, n).
         ways, shots, queries: classes an episode has, support drawings and query drawings of each.
         counts: drawings that each class really has (the first ones), shape (classes,); None where all of them.
         threshold: ink above it becomes exactly 1, all else 0; None keeps the grey values in 0..1.
@@ -60,9 +61,37 @@ class ImageClasses:
             raise UserError(f"{self.ways} ways given, expected at most {largest}, the classes of the largest alphabet: lower ways")
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """Shape of one image: (1, height, width)."""
-        return 1, int(self.images.shape[2]), int(self.images.shape[3])
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one image: (1, height, width), or of one image's features: (n,)."""
+        size = tuple(self.images.shape[2:])
+        return size if len(size) == 1 else (1, *size)
+
+    @property
+    def count(self) -> int:
+        """Number of drawings of all classes together."""
+        return self.images.shape[0] * self.images.shape[1]
+
+    def embedded(self, function: Callable[[Tensor], Tensor]) -> "ImageClasses":
+        """The same family with each image replaced by its features, computed once.
+
+        Args:
+            function: (batch, 1, height, width) float32 in 0..1 -> (batch, n).
+        Raises:
+            UserError: if images are augmented: each showing is then a different image.
+        """
+        if self.augment is not None:
+            raise UserError("augmented images given, fixed ones expected: embed a task without augment")
+        parts = [function(self._values(part)) for part in self.images.flatten(0, 1).split(200)]
+        return replace(self, images=torch.cat(parts).unflatten(0, self.images.shape[:2]), threshold=None)
+
+    def _values(self, picked: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Images as float32 in 0..1, augmented and thresholded; features as they are."""
+        if picked.dtype != torch.uint8:
+            return picked
+        x = picked.reshape(-1, *self.shape).to(torch.float32).div_(255.0)
+        if self.augment is not None and generator is not None:
+            x = augmented(x, self.augment, generator)
+        return x if self.threshold is None else (x > self.threshold).to(torch.float32)
 
     def sample(self, generator: torch.Generator, count: int) -> Episode:
         """Draw `count` episodes.
@@ -76,12 +105,7 @@ class ImageClasses:
         """
         classes = self._draw_classes(generator, count)
         drawings = self._draw_drawings(generator, classes)
-        picked = self.images[classes.unsqueeze(-1), drawings]
-        x = picked.view(-1, *self.shape).to(torch.float32).div_(255.0)
-        if self.augment is not None:
-            x = augmented(x, self.augment, generator)
-        if self.threshold is not None:
-            x = (x > self.threshold).to(torch.float32)
+        x = self._values(self.images[classes.unsqueeze(-1), drawings], generator)
         x = x.view(count, self.ways, self.shots + self.queries, *self.shape)
         return Episode(self._labelled(x[:, :, : self.shots]), self._labelled(x[:, :, self.shots :]))
 

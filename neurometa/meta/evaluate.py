@@ -1,0 +1,137 @@
+"""Judging a learner on episodes of unseen classes."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from neurometa.core.encode import Direct
+from neurometa.core.network import READOUT
+from neurometa.core.tree import select
+from neurometa.meta.adapt import outcomes
+from neurometa.meta.learner import Learner
+from neurometa.tasks.base import ImageClasses
+from neurometa.types import Adapted, Data, Episode, Params, Record, TaskFamily
+
+EXAMPLES_AT_ONCE = 400
+"""Pictures that go through the network together, so that a long window still fits the memory."""
+
+
+class Evaluated(NamedTuple):
+    """What an evaluation measured; an accuracy is a fraction of an episode's queries.
+
+    Attributes:
+        after: accuracy of each episode after adaptation, shape (episodes,).
+        before: accuracy of each episode before it; 1 / ways exactly where no readout is written yet.
+        zeroed: accuracy of each episode with only the readout's updates kept; None where nothing else is updated.
+        spikes_per_inference: mean number of spikes with which the network answers one query; 0 for a conventional one.
+        rates: share of neurons that fire in a step, by spiking layer.
+        parameters: number of trained numbers in the network, its rule and its statistics.
+    """
+
+    after: Tensor
+    before: Tensor
+    zeroed: Tensor | None
+    spikes_per_inference: float
+    rates: dict[str, float]
+    parameters: int
+
+
+@torch.no_grad()
+def evaluate(learner: Learner, params: Params, task: TaskFamily, episodes: int, generator: torch.Generator) -> Evaluated:
+    """Adapt to `episodes` support sets and answer their queries, each on its own: all statistics are those of `params`.
+
+    Where the readout alone adapts to pictures shown without randomness, each picture is embedded once and reused.
+    """
+    activity = _activity(learner, params, task, torch.Generator().manual_seed(generator.initial_seed()))
+    shown = sum(data.y.numel() for data in task.sample(torch.Generator(), 1))
+    judged, family, at_once = learner, task, max(1, EXAMPLES_AT_ONCE // shown)
+    if learner.plasticity.readout_only and learner.encoder.fixed and isinstance(task, ImageClasses) and shown * episodes > task.count:
+        body, head = learner.network.split()
+        family, at_once = task.embedded(lambda x: body.run(params, body.signal(learner.encoder.encode(x, generator))).output), 50
+        judged = learner._replace(network=head, encoder=Direct(1))
+    after, before, zeroed = [], [], []
+    for start in range(0, episodes, at_once):
+        drawn = judged.encode(family.sample(generator, min(at_once, episodes - start)), generator)
+        after.append(outcomes(judged, Learner.adapt, params, drawn).accuracy)
+        before.append(_before(judged, params, drawn))
+        if not learner.plasticity.readout_only and activity.adapts:
+            zeroed.append(outcomes(judged, _readout_only, params, drawn).accuracy)
+    size = sum(value.numel() for value in params.values())
+    kept = torch.cat(zeroed) if zeroed else None
+    return Evaluated(torch.cat(after), torch.cat(before), kept, activity.spikes, activity.rates, size)
+
+
+class _Activity(NamedTuple):
+    spikes: float
+    rates: dict[str, float]
+    adapts: bool
+
+
+def _activity(learner: Learner, params: Params, task: TaskFamily, generator: torch.Generator) -> _Activity:
+    """Spikes of adapted networks over a few episodes."""
+    records, adapts = [], False
+    for _ in range(5):
+        adapted, record = _shown(learner, params, _first(learner.encode(task.sample(generator, 1), generator)))
+        records.append(record)
+        adapts = bool(adapted.fast)
+    layers = list(records[0].v)
+    queries = sum(r.output.shape[0] for r in records)
+    spikes = sum(float(r.z[name].sum()) for r in records for name in layers) / queries
+    return _Activity(spikes, {name: sum(float(r.z[name].mean()) for r in records) / len(records) for name in layers}, adapts)
+
+
+def _first(episodes: Episode) -> Episode:
+    return Episode(*(Data(data.x[0], data.y[0]) for data in episodes))
+
+
+def _shown(learner: Learner, params: Params, episode: Episode) -> tuple[Adapted, Record]:
+    """Adapt to one episode's support and show its queries."""
+    adapted = learner.adapt(params, episode.support)
+    weights = {**params, **adapted.statistics, **adapted.fast}
+    return adapted, learner.network.run(weights, learner.network.signal(episode.query.x))
+
+
+def _before(learner: Learner, params: Params, episodes: Episode) -> Tensor:
+    """Accuracy with the slow weights alone; without a readout every class ties, so the guess is right once in `ways`."""
+    if f"{READOUT}.weight" not in params:
+        ways = int(episodes.support.y.max()) + 1
+        return torch.full((len(episodes.support.y),), 1 / ways)
+    return outcomes(learner, _nothing, params, episodes).accuracy
+
+
+def _nothing(learner: Learner, slow: Params, support: Data) -> Adapted:
+    return learner.adapt(slow, support)._replace(fast={})
+
+
+def _readout_only(learner: Learner, slow: Params, support: Data) -> Adapted:
+    adapted = learner.adapt(slow, support)
+    return adapted._replace(fast=select(adapted.fast, (f"{READOUT}.*",)))
+
+
+@torch.no_grad()
+def portrait(learner: Learner, params: Params, task: TaskFamily, generator: torch.Generator) -> dict:
+    """One episode to be drawn, as NumPy arrays.
+
+    Returns:
+        `support_x`, `support_y`, `query_x`, `query_y`; `predicted` and `predicted_before` classes of the queries; for the first query
+        `raster/<layer>` (time, neurons) of each spiking layer, `layers` and their `rates` in percent over all queries.
+    """
+    raw = task.sample(generator, 1)
+    episode = _first(learner.encode(raw, generator))
+    _, record = _shown(learner, params, episode)
+    head = f"{READOUT}.weight" in params
+    before = learner.network.run(params, learner.network.signal(episode.query.x)).output.argmax(-1) if head else torch.zeros_like(episode.query.y)
+    layers = list(record.v)
+    arrays = {
+        "support_x": raw.support.x[0],
+        "support_y": raw.support.y[0],
+        "query_x": raw.query.x[0],
+        "query_y": raw.query.y[0],
+        "predicted": record.output.argmax(-1),
+        "predicted_before": before,
+        "rates": torch.tensor([100 * float(record.z[name].mean()) for name in layers]),
+        **{f"raster/{name}": record.z[name][:, 0].flatten(1).to(torch.uint8) for name in layers},
+    }
+    return {**{name: value.numpy() for name, value in arrays.items()}, "layers": np.array(layers, dtype=str)}
