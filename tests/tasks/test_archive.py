@@ -59,6 +59,15 @@ def test_a_truncated_zip_is_refused(tmp_path: Path, share: float) -> None:
     assert "expected a whole zip" in refused(path)
 
 
+def test_a_member_said_to_start_at_the_end_is_refused(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "a.zip", members())
+    content = bytearray(path.read_bytes())
+    directory = content.index(b"PK\x01\x02")
+    content[directory + 42 : directory + 46] = (len(content) - 10).to_bytes(4, "little")  # where the first member's header should lie
+    path.write_bytes(content)
+    assert "cannot be read" in refused(path)
+
+
 def test_a_missing_zip_is_said_to_be_missing(tmp_path: Path) -> None:
     assert "nowhere.zip does not exist" in refused(tmp_path / "nowhere.zip")
 

@@ -111,8 +111,11 @@ def test_grouped_episodes_stay_in_one_group_and_keep_people_apart() -> None:
 def test_a_threshold_leaves_exactly_zero_and_one(augment: Augment | None) -> None:
     images = torch.randint(0, 256, (6, 8, 28, 28), generator=seeded(), dtype=torch.uint8)
     family = ImageClasses(images, 5, 1, 3, threshold=0.3, augment=augment)
-    assert family.sample(seeded(), 2).query.x.unique().tolist() == [0.0, 1.0]
-    assert len(dataclasses.replace(family, threshold=None).sample(seeded(), 2).query.x.unique()) > 100
+    binary = family.sample(seeded(), 2).query.x
+    grey = dataclasses.replace(family, threshold=None).sample(seeded(), 2).query.x
+    assert binary.unique().tolist() == [0.0, 1.0]
+    assert len(grey.unique()) > 100
+    assert torch.equal(binary == 1, grey > 0.3), "the same episode, pixel by pixel"
 
 
 @pytest.mark.parametrize(

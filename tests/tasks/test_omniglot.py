@@ -65,6 +65,17 @@ def test_within_an_alphabet_support_and_query_are_by_different_people(made_up: P
         assert len({name for name, other in zip(names, family.groups, strict=True) if other == group}) == 1
 
 
+def test_within_an_alphabet_its_turned_copies_are_alphabets_of_their_own(made_up: Path) -> None:
+    upright, turned = (
+        omniglot(made_up, "unseen", "background-validation", ways=20, rotations=rotations, within_alphabet=True).groups
+        for rotations in (False, True)
+    )
+    assert upright is not None
+    assert turned is not None
+    assert sorted(turned.bincount().tolist()) == sorted(upright.bincount().tolist() * 4)
+    assert torch.equal(turned[:200], upright)
+
+
 def test_within_an_alphabet_more_ways_than_its_largest_are_refused(made_up: Path) -> None:
     with pytest.raises(UserError) as raised:
         omniglot(made_up, "unseen", ways=48, within_alphabet=True)
