@@ -11,6 +11,8 @@ import pytest
 import torch
 from jaxtyping import install_import_hook
 
+from tests.checking import checked
+
 PACKAGE = Path(__file__).resolve().parents[1] / "neurometa"
 UNCHECKED = ("neurometa.core.kernels",)  # numba compiles the plain function; the hook's wrapper is not one
 HERE = ("127.0.0.1", "::1", "localhost")
@@ -23,7 +25,7 @@ def checked_modules() -> list[str]:
     return [name for name in names if not name.startswith(UNCHECKED)]
 
 
-install_import_hook(checked_modules(), "beartype.beartype")  # before any test imports the package
+install_import_hook(checked_modules(), f"{checked.__module__}.{checked.__name__}")  # before any test imports the package
 
 torch.set_num_threads(1)
 
