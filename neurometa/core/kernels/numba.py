@@ -72,6 +72,25 @@ def _dpsi(x, code, k):
     return zero
 
 
+@numba.njit(cache=True, inline="always")
+def _fire(x, code, k, smooth):
+    if smooth:
+        return _value(x, code, k)
+    return type(x)(1) if x > 0 else type(x)(0)
+
+
+@numba.njit(cache=True, inline="always")
+def _kept(v, z, decay, hard):
+    return decay * (type(v)(1) - z) if hard else decay
+
+
+@numba.njit(cache=True, inline="always")
+def _through(v, decay, threshold, hard, through_reset):
+    if not through_reset:
+        return type(v)(0)
+    return -decay * v if hard else -threshold
+
+
 class Kernels(NamedTuple):
     """Compiled passes of one kind of neuron; see `kernels`."""
 
@@ -96,22 +115,6 @@ def kernels(code: int, hard: bool, through_reset: bool, smooth: bool) -> Kernels
         A gradient array of no rows stands for zero.
     """
 
-    @numba.njit(cache=True, inline="always")
-    def fire(x, k):
-        if smooth:
-            return _value(x, code, k)
-        return type(x)(1) if x > 0 else type(x)(0)
-
-    @numba.njit(cache=True, inline="always")
-    def kept(v, z, decay):
-        return decay * (type(v)(1) - z) if hard else decay
-
-    @numba.njit(cache=True, inline="always")
-    def through(v, decay, threshold):
-        if not through_reset:
-            return type(v)(0)
-        return -decay * v if hard else -threshold
-
     @numba.njit(cache=True)
     def forward(current, decay, threshold, k, z, v):
         steps, n = z.shape
@@ -120,7 +123,7 @@ def kernels(code: int, hard: bool, through_reset: bool, smooth: bool) -> Kernels
             stop = min(start + BLOCK, n)
             for i in range(start, stop):
                 v[0, i] = current[0, i]
-                z[0, i] = fire(v[0, i] - threshold, k)
+                z[0, i] = _fire(v[0, i] - threshold, code, k, smooth)
             for t in range(1, steps):
                 row = 0 if held else t
                 for i in range(start, stop):
@@ -129,7 +132,7 @@ def kernels(code: int, hard: bool, through_reset: bool, smooth: bool) -> Kernels
                     else:
                         before = decay * v[t - 1, i] - threshold * z[t - 1, i]
                     v[t, i] = before + current[row, i]
-                    z[t, i] = fire(v[t, i] - threshold, k)
+                    z[t, i] = _fire(v[t, i] - threshold, code, k, smooth)
 
     @numba.njit(cache=True)
     def backward(gz, gv, v, decay, threshold, k, delta):
@@ -146,10 +149,10 @@ def kernels(code: int, hard: bool, through_reset: bool, smooth: bool) -> Kernels
                 for j in range(size):
                     i = start + j
                     x = v[t, i] - threshold
-                    g = through(v[t, i], decay, threshold) * later[j]
+                    g = _through(v[t, i], decay, threshold, hard, through_reset) * later[j]
                     if gz.shape[0] > 0:
                         g += gz[t, i]
-                    d = _psi(x, code, k) * g + kept(v[t, i], fire(x, k), decay) * later[j]
+                    d = _psi(x, code, k) * g + _kept(v[t, i], _fire(x, code, k, smooth), decay, hard) * later[j]
                     if gv.shape[0] > 0:
                         d += gv[t, i]
                     later[j] = d
@@ -165,12 +168,12 @@ def kernels(code: int, hard: bool, through_reset: bool, smooth: bool) -> Kernels
                 a = h[row, i]
                 if t > 0:
                     x = v[t - 1, i] - threshold
-                    c = through(v[t - 1, i], decay, threshold)
-                    a += (kept(v[t - 1, i], fire(x, k), decay) + _psi(x, code, k) * c) * to_gv[t - 1, i]
+                    c = _through(v[t - 1, i], decay, threshold, hard, through_reset)
+                    a += (_kept(v[t - 1, i], _fire(x, code, k, smooth), decay, hard) + _psi(x, code, k) * c) * to_gv[t - 1, i]
                 later = delta[t + 1, i] if t + 1 < steps else type(a)(0)
                 x = v[t, i] - threshold
                 psi = _psi(x, code, k)
-                g = through(v[t, i], decay, threshold) * later
+                g = _through(v[t, i], decay, threshold, hard, through_reset) * later
                 if gz.shape[0] > 0:
                     g += gz[t, i]
                 to_gv[t, i] = a
