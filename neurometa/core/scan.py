@@ -23,7 +23,11 @@ def scan(neuron: LIF, current: Tensor, steps: int, state: LIFState | None = None
         kernel: "reference" or "numba"; default the fastest for the tensor's device and type.
     Returns:
         Spikes z and potentials v (before reset), each (steps, *batch, n).
+    Raises:
+        InternalError: if the current has neither one row nor `steps` rows.
     """
+    if current.shape[0] not in (1, steps):
+        raise InternalError(f"current with {current.shape[0]} time steps given, 1 or {steps} expected")
     if state is not None:
         first, rest = current[:1] + carry(neuron, state), current[1:] if current.shape[0] > 1 else current.expand(steps - 1, *current.shape[1:])
         current = torch.cat([first, rest])

@@ -44,11 +44,16 @@ class Surrogate(NamedTuple):
         if self.kind == "arctan":
             return 0.5 + torch.atan(torch.pi / 2 * k * x) / torch.pi
         if self.kind == "triangle":
-            inside = x.clamp(-1 / k, 1 / k)
+            inside = _clipped(x, 1 / k)
             return 0.5 + inside - k * inside * inside.abs() / 2
         if self.kind == "sigmoid":
             return torch.sigmoid(k * x)
-        return 0.5 + x.clamp(-1 / k, 1 / k)
+        return 0.5 + _clipped(x, 1 / k)
+
+
+def _clipped(x: Tensor, bound: float) -> Tensor:
+    """`x` within +-bound; the derivative is 0 on the bound too, where `clamp` has 1: a silent neuron sits there when k = 1 / threshold."""
+    return torch.where(x.abs() < bound, x, x.sign() * bound)
 
 
 def spike(x: Tensor, surrogate: Surrogate) -> Tensor:

@@ -30,5 +30,6 @@ def finite(params: Params) -> Tensor:
 
 
 def norm(params: Params) -> Tensor:
-    """Euclidean norm of all entries together."""
-    return torch.stack([value.square().sum() for value in params.values()]).sum().sqrt()
+    """Euclidean norm of all entries together; 0 of none."""
+    squares = [value.square().sum() for value in params.values()]
+    return torch.stack(squares).sum().sqrt() if squares else torch.tensor(0.0)

@@ -44,12 +44,17 @@ def loss_gradient(learner: Learner, adapt: Adapt, slow: Params, episodes: Episod
     parts = [episodes] if together else [tree_map(lambda x, i=i: x[i : i + 1], episodes) for i in range(len(episodes.support.y))]
 
     def loss(params: Params, part: Episode) -> tuple[Tensor, Outcome]:
-        mean = tree_map(lambda x: x.to(torch.get_default_dtype()).mean(0) if x.dtype == torch.bool else x.mean(0), outcomes(learner, adapt, params, part))
+        mean = averaged(outcomes(learner, adapt, params, part))
         return mean.loss, mean
 
     results = [torch.func.grad(partial(loss, part=part), has_aux=True)(slow) for part in parts]
     gradient, outcome = tree_map(lambda *values: sum(values) / len(parts), *results)
     return outcome, gradient
+
+
+def averaged(outcome: Outcome) -> Outcome:
+    """Mean over the leading task axis; of a truth value, the share of tasks where it holds."""
+    return tree_map(lambda x: (x.to(outcome.loss) if x.dtype == torch.bool else x).mean(0), outcome)
 
 
 def _one(learner: Learner, adapt: Adapt, slow: Params, episode: Episode) -> Outcome:

@@ -6,7 +6,7 @@ import torch
 from torch.utils._pytree import tree_map
 
 from neurometa.core.tree import detach
-from neurometa.meta.adapt import loss_gradient, outcomes, over_tasks
+from neurometa.meta.adapt import averaged, loss_gradient, over_tasks
 from neurometa.meta.learner import Learner, Outcome
 from neurometa.types import Adapted, Data, Episode, Params
 
@@ -84,7 +84,7 @@ class Reptile(NamedTuple):
             return gradient, learner.outcome(slow, adapted, episode.query)
 
         gradient, outcome = over_tasks(walked, episodes, learner.network.vmappable)
-        return tree_map(lambda x: x.mean(0), outcome), tree_map(lambda x: x.mean(0), gradient)
+        return averaged(outcome), tree_map(lambda x: x.mean(0), gradient)
 
 
 def _constant_change(learner: Learner, slow: Params, support: Data) -> Adapted:

@@ -74,13 +74,16 @@ class Trainer:
         """Take one outer step.
 
         Raises:
-            UserError: if loss or gradient are not finite; parameters and statistics are then as before.
+            UserError: if loss, gradient or adapted weights are not finite; everything is then as before the step.
         """
+        before = self.generator.get_state()
         episodes = self.learner.encode(self.task.sample(self.generator, self.settings.tasks), self.generator)
         slow = {name: value.detach() for name, value in self.slow.items()}
         outcome, gradient = self.estimator(self.learner, slow, episodes)
         size = norm(gradient)
-        if not bool(torch.isfinite(outcome.loss)) or not bool(torch.isfinite(size)) or not bool(finite(outcome.statistics)):
+        measured = {"loss": outcome.loss, "gradient": size, **outcome.statistics}
+        if not bool(finite(measured)) or not bool(outcome.finite == 1):
+            self.generator.set_state(before)
             raise UserError(
                 f"step {self.at + 1}: loss {float(outcome.loss)} with gradient norm {float(size)} given, finite numbers expected; "
                 "lower training.learning_rate or the inner rate, or set training.clip"
@@ -105,17 +108,17 @@ class Trainer:
             self.buffers[name] = torch.lerp(old, value.detach(), self.settings.momentum_of_statistics)
 
     def snapshot(self) -> dict[str, Tensor]:
-        """Everything that a bit-identical continuation needs, apart from `at`."""
+        """Copies of everything that a bit-identical continuation needs, apart from `at`."""
         names = list(self.slow)
         moments = {
-            f"optimiser/{names[index]}/{field}": value
+            f"optimiser/{names[index]}/{field}": value.clone()
             for index, fields in self.optimiser.state_dict()["state"].items()
             for field, value in fields.items()
             if isinstance(value, Tensor)
         }
         return {
-            **{f"slow/{name}": value.detach() for name, value in self.slow.items()},
-            **{f"buffer/{name}": value for name, value in self.buffers.items()},
+            **{f"slow/{name}": value.detach().clone() for name, value in self.slow.items()},
+            **{f"buffer/{name}": value.clone() for name, value in self.buffers.items()},
             **moments,
             "generator": self.generator.get_state(),
         }
