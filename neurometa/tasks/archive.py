@@ -2,7 +2,6 @@
 
 import io
 import re
-import struct
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -25,7 +24,6 @@ _REMEDY = "delete the file and fetch it again"
 _BROKEN = (  # what zipfile and Pillow raise over damaged, encrypted or oversized content
     zipfile.BadZipFile,
     zlib.error,
-    struct.error,
     Image.DecompressionBombError,
     EOFError,
     OSError,
