@@ -49,14 +49,13 @@ def learner(experiment: config.Experiment, ways: int) -> Learner:
     _refuse_pairs(experiment)
     head = None if isinstance(experiment.plasticity, config.Prototype) else experiment.task.ways
     net = _network(experiment, head)
-    return Learner(net, _plasticity(experiment.plasticity, net, ways), _encoder(experiment))
+    return Learner(net, _plasticity(experiment.plasticity, net, ways), _encoder(experiment), experiment.training.redeal)
 
 
 def trainer(experiment: config.Experiment, data: Path | None) -> Trainer:
     """Build the outer loop on the task's training classes."""
     settings = {field: getattr(experiment.training, field) for field in TrainerSettings._fields}
     built = learner(experiment, experiment.task.ways)
-    unseen(experiment, question(experiment), data)  # an evaluation that cannot be asked is refused before the training, not after it
     task, estimator = _training_task(experiment.task, data), _estimator(experiment.estimator)
     return Trainer(built, task, estimator, TrainerSettings(**settings), experiment.seed)
 
@@ -188,6 +187,10 @@ def _refuse_pairs(experiment: config.Experiment) -> None:
     if not 0 <= experiment.seed < 2**63 or not 0 <= experiment.evaluation.seed < 2**63:
         given = f"seed = {experiment.seed}, evaluation.seed = {experiment.evaluation.seed}"
         raise UserError(f"{given}: expected whole numbers from 0 to 2**63 - 1")
+    if experiment.training.learning_rate > 1e30:
+        raise UserError(
+            f"training.learning_rate = {experiment.training.learning_rate}, expected at most 1e30: single precision holds no more"
+        )
     if experiment.evaluation.episodes < 2:
         raise UserError("evaluation.episodes = 1, expected at least 2: one episode has no interval")
 

@@ -148,6 +148,7 @@ class Training(_Strict, frozen=True):
     learning_rate: Positive = 2e-3
     schedule: Literal["cosine", "constant"] = "cosine"
     clip: Annotated[float, Meta(ge=0)] = 0.0
+    redeal: bool = False
     momentum_of_statistics: Annotated[float, Meta(gt=0, le=1)] = 0.05
     checkpoint_every: Count = 200
     threads: Count = 1

@@ -33,6 +33,8 @@ def outcomes(learner: Learner, adapt: Adapt, slow: Params, episodes: Episode) ->
     statistics: Params = {}
     if learner.plasticity.readout_only:
         learner, statistics, episodes = _embedded(learner, slow, episodes)
+    if learner.redeal:
+        episodes = redealt(episodes)
     each = over_tasks(lambda episode: _one(learner, adapt, slow, episode), episodes, learner.network.vmappable)
     spread = {name: value.expand(len(each.loss), *value.shape) for name, value in statistics.items()}
     return each._replace(statistics={**spread, **each.statistics})
@@ -50,6 +52,29 @@ def loss_gradient(learner: Learner, adapt: Adapt, slow: Params, episodes: Episod
     results = [torch.func.grad(partial(loss, part=part), has_aux=True)(slow) for part in parts]
     gradient, outcome = tree_map(lambda *values: sum(values) / len(parts), *results)
     return outcome, gradient
+
+
+def redealt(episodes: Episode) -> Episode:
+    """Deal the same examples several times, so that each of them is support once and query otherwise: more tasks from one embedding.
+
+    With s shots and q queries a class, deal d takes examples d s .. d s + s - 1 of each class as support: (s + q) // s deals.
+    Examples lie class by class, as a task family samples them.
+
+    Source:
+        All pairs of an episode carry signal: Laenen & Bertinetto 2021, arXiv:2012.09831.
+    """
+    ways = int(episodes.support.y.max()) + 1
+    shots = episodes.support.y.shape[1] // ways
+
+    def by_class(support: Tensor, query: Tensor) -> Tensor:
+        return torch.cat([part.unflatten(1, (ways, -1)) for part in (support, query)], dim=2)
+
+    x = by_class(episodes.support.x, episodes.query.x)
+    y = by_class(episodes.support.y, episodes.query.y)
+    deals = [(x.roll(-first, 2), y.roll(-first, 2)) for first in range(0, x.shape[2] - shots + 1, shots)]
+    support = [Data(*(part[:, :, :shots].flatten(1, 2) for part in deal)) for deal in deals]
+    query = [Data(*(part[:, :, shots:].flatten(1, 2) for part in deal)) for deal in deals]
+    return tree_map(lambda *parts: torch.cat(parts), *(Episode(s, q) for s, q in zip(support, query, strict=True)))
 
 
 def averaged(outcome: Outcome) -> Outcome:

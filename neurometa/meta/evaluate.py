@@ -46,6 +46,7 @@ def evaluate(learner: Learner, params: Params, task: TaskFamily, episodes: int, 
     """
     activity = _activity(learner, params, task, torch.Generator().manual_seed(generator.initial_seed()))
     shown = sum(data.y.numel() for data in task.sample(torch.Generator(), 1))
+    learner = learner._replace(redeal=False)
     judged, family, at_once = learner, task, max(1, EXAMPLES_AT_ONCE // shown)
     if learner.plasticity.readout_only and learner.encoder.fixed and isinstance(task, ImageClasses) and shown * episodes > task.count:
         body, head = learner.network.split()

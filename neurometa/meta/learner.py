@@ -20,11 +20,17 @@ class Outcome(NamedTuple):
 
 
 class Learner(NamedTuple):
-    """`adapt(slow, support) -> fast`, then `run(slow + fast, query)`."""
+    """`adapt(slow, support) -> fast`, then `run(slow + fast, query)`.
+
+    Attributes:
+        network, plasticity, encoder: its parts.
+        redeal: in meta-training, deal the examples of an episode several times, see `adapt.redealt`. Never in an evaluation.
+    """
 
     network: Network
     plasticity: Plasticity
     encoder: Encoder
+    redeal: bool = False
 
     def init(self, generator: torch.Generator) -> Params:
         """Draw the slow parameters, those of the plasticity included."""

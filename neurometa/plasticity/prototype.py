@@ -20,15 +20,17 @@ class Prototype(NamedTuple):
     c_k = mean of the features of the support examples of class k
     -s |f - c_k|^2 = s (2 c_k . f - |c_k|^2) + (the same for every k):   W_k = 2 s c_k,  b_k = -s |c_k|^2
 
-    The factor s is meta-trained; it starts at 1 / (number of features) and does not change which class wins.
+    The factor s is meta-trained; it does not change which class wins.
 
     Attributes:
         ways: number of classes of an episode.
+        sharpness: s starts at sharpness / (number of features).
     Source:
         Snell, Swersky & Zemel 2017, arXiv:1703.05175, equations 1 and 8.
     """
 
     ways: int
+    sharpness: float = 20.0
 
     @property
     def exact_graph(self) -> bool:
@@ -42,7 +44,7 @@ class Prototype(NamedTuple):
 
     def slow(self, network: Network, params: Params, generator: torch.Generator) -> Params:
         """The logarithm of s."""
-        return {SCALE: -torch.tensor(float(network.features)).log()}
+        return {SCALE: torch.tensor(self.sharpness / network.features).log()}
 
     def adapt(self, network: Network, slow: Params, support: Data, noise: Params | None = None) -> Adapted:
         """Write `readout.weight` (ways, features) and `readout.bias` (ways,).
