@@ -47,7 +47,7 @@ def test_every_runtime_dependency_is_pinned():
 def test_every_experiment_builds(path):
     experiment = load.read(path)
     assert experiment.name == path.stem
-    build.learner(experiment)
+    build.learner(experiment, experiment.task.ways)
 
 
 @pytest.mark.parametrize("name", [path.stem.removesuffix("-relu") for path in EXPERIMENTS if path.stem.endswith("-relu")])
