@@ -18,7 +18,7 @@ def demo(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE") and name != "MFLAGS"}
     command = ["make", "demo", "-o", ".venv/.installed", f"BIN={Path(sys.executable).parent}", f"DEMO={folder}", f"DEMO_FLAGS={SHORT}"]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=500, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder, done.stdout
 
