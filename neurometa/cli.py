@@ -19,13 +19,11 @@ RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, 
 
 
 @app.callback(invoke_without_command=True)
-def _top(context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+def _top(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
     if version:
         import neurometa
 
         _out(f"neurometa {neurometa.__version__}")
-    elif context.invoked_subcommand is None:
-        _out(context.get_help())
 
 
 @app.command(context_settings={"ignore_unknown_options": True})
@@ -153,7 +151,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 def _exit_code(arguments: list[str]) -> int:
     try:
-        code = typer.main.get_command(app).main(arguments, prog_name="neurometa", standalone_mode=False)
+        code = typer.main.get_command(app).main(arguments or ["--help"], prog_name="neurometa", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except UserError as error:
         return _complain(error, 2)

@@ -17,7 +17,7 @@ from neurometa.experiment import atomic, build, checkpoint, folder
 from neurometa.experiment.build import Question
 from neurometa.experiment.folder import Run
 from neurometa.meta.evaluate import Evaluated, evaluate, portrait
-from neurometa.types import Params
+from neurometa.types import Params, TaskFamily
 
 SCHEMA = 1
 """Version of summary.json and of the evaluations."""
@@ -37,19 +37,19 @@ def ask(run: Run, asked: Question, episodes: int, seed: int, data: Path | None) 
     """
     saved = checkpoint.read(run.checkpoint)
     torch.set_num_threads(run.experiment.training.threads)
-    summary = answer(run, saved.parameters(), asked, episodes, seed, data)
+    summary = answer(run, saved.parameters(), build.unseen(run.experiment, asked, data), asked, episodes, seed)
     if not run.published:
         folder.write_json(run.evaluation(name(run, asked, seed)), summary)
     return summary
 
 
-def answer(run: Run, params: Params, asked: Question, episodes: int, seed: int, data: Path | None) -> dict[str, Any]:
-    """Evaluate parameters on what was asked; nothing is written."""
+def answer(run: Run, params: Params, task: TaskFamily, asked: Question, episodes: int, seed: int) -> dict[str, Any]:
+    """Evaluate parameters on the task that was asked for; nothing is written."""
     if episodes < 2:
         raise UserError(f"{episodes} episodes given, expected at least 2: one episode has no interval")
     if not 0 <= seed < 2**63:
         raise UserError(f"seed {seed} given, expected a whole number from 0 to 2**63 - 1")
-    learner, task = build.learner(run.experiment, asked.ways), build.unseen(run.experiment, asked, data)
+    learner = build.learner(run.experiment, asked.ways)
     began = time.perf_counter()
     measured = evaluate(learner, params, task, episodes, torch.Generator().manual_seed(seed))
     return summarise(run, asked, measured, seed, time.perf_counter() - began)
@@ -95,11 +95,10 @@ def name(run: Run, asked: Question, seed: int) -> str:
     return f"{_split(run, asked)}-{asked.ways}w{asked.shots}s-{seed}"
 
 
-def draw(run: Run, params: Params, data: Path | None) -> None:
+def draw(run: Run, params: Params, task: TaskFamily) -> None:
     """Keep one episode of the experiment's own evaluation as episode.npz, for the report to draw."""
-    asked = build.question(run.experiment)
     generator = torch.Generator().manual_seed(run.experiment.evaluation.seed)
-    arrays = portrait(build.learner(run.experiment, asked.ways), params, build.unseen(run.experiment, asked, data), generator)
+    arrays = portrait(build.learner(run.experiment, task.ways), params, task, generator)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
     atomic.replace(run.episode, buffer.getvalue())

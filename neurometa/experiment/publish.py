@@ -1,5 +1,6 @@
 """Publish a trained learner: the small folder under experiments/trained that serves wherever a run does."""
 
+import math
 import shutil
 from pathlib import Path
 
@@ -12,28 +13,35 @@ LIMIT_BYTES = 1_000_000
 
 
 def publish(run: Run, out: Path) -> Path:
-    """Write config.toml, checkpoint.safetensors (parameters only), summary.json, evaluations/ and README.md into `out`.
+    """Write config.toml, checkpoint.safetensors (parameters only), README.md and what a report draws into `out`.
 
     Raises:
         UserError: the run has not ended, the learner is too large, or `out` holds something else.
     """
-    if not run.summary.exists():
-        raise UserError(f"{run.path} has no summary yet: finish it with `neurometa run {run.path}`")
+    if run.published or not run.done.exists():
+        raise UserError(f"{run.path} is not a run that has ended: finish it with `neurometa run {run.path}`")
     saved = checkpoint.read(run.checkpoint).only_parameters()
     content = checkpoint.encode(saved)
     if len(content) > LIMIT_BYTES:
         raise UserError(f"{run.path} has {len(content):,} bytes of parameters, expected at most {LIMIT_BYTES:,}: publish a smaller network")
-    if (out / "environment.json").exists():
-        raise UserError(f"{out} is a run folder, which never changes: choose another one with --out")
+    if out.exists() and ((out / "environment.json").exists() or not out.is_dir()):
+        raise UserError(f"{out} is a run folder or a file, which is not overwritten: choose another folder with --out")
     summary = folder.read_json(run.summary)
     out.mkdir(parents=True, exist_ok=True)
     atomic.replace(out / "checkpoint.safetensors", content)
     atomic.replace(out / "config.toml", load.dump(run.experiment).encode())
     folder.write_json(out / "summary.json", summary)
-    if (run.path / "evaluations").is_dir():
-        shutil.copytree(run.path / "evaluations", out / "evaluations", dirs_exist_ok=True)
+    atomic.replace(out / "metrics.jsonl", _thinned(run.metrics.read_bytes()))
+    shutil.copytree(run.path / "evaluations", out / "evaluations", dirs_exist_ok=True)
+    shutil.copyfile(run.episode, out / "episode.npz")
     atomic.replace(out / "README.md", _readme(run, summary, out).encode())
     return out
+
+
+def _thinned(metrics: bytes, at_most: int = 200) -> bytes:
+    """Evenly spaced lines of metrics.jsonl, the last one among them: the shape of the curve, in a few kilobytes."""
+    lines = metrics.splitlines(keepends=True)
+    return b"".join(lines[:: -max(1, math.ceil(len(lines) / at_most))][::-1])
 
 
 def _readme(run: Run, summary: dict, out: Path) -> str:

@@ -19,6 +19,7 @@ from neurometa.experiment.environment import environment
 from neurometa.experiment.folder import Metrics, Run
 from neurometa.experiment.progress import Watch
 from neurometa.meta.trainer import Trainer
+from neurometa.types import TaskFamily
 
 EVERY = 10
 """Outer steps between two lines of metrics.jsonl; each line is the mean over the steps since the one before."""
@@ -48,10 +49,10 @@ def start(experiment: Experiment, parent: Path, data: Path | None, watch: Watch)
         UserError: something that the user can mend; the last good checkpoint stays.
     """
     torch.set_num_threads(experiment.training.threads)
-    trainer = build.trainer(experiment, data)
+    trainer, unseen = _built(experiment, data)
     run = folder.create(experiment, parent, environment(experiment))
     watch.say(f"run folder: {run.path}")
-    return run, _go(run, trainer, 0, data, watch)
+    return run, _go(run, trainer, unseen, data, watch)
 
 
 def resume(run: Run, data: Path | None, watch: Watch) -> dict[str, Any]:
@@ -65,35 +66,39 @@ def resume(run: Run, data: Path | None, watch: Watch) -> dict[str, Any]:
     if run.done.exists():
         return folder.read_json(run.summary)
     torch.set_num_threads(run.experiment.training.threads)
-    trainer = build.trainer(run.experiment, data)
-    step = _restore(run, trainer)
-    watch.say(f"run folder: {run.path}, going on after step {step} of {trainer.total}")
-    return _go(run, trainer, step, data, watch)
+    trainer, unseen = _built(run.experiment, data)
+    _restore(run, trainer)
+    watch.say(f"run folder: {run.path}, going on after step {trainer.at} of {trainer.total}")
+    return _go(run, trainer, unseen, data, watch)
 
 
-def _go(run: Run, trainer: Trainer, step: int, data: Path | None, watch: Watch) -> dict[str, Any]:
+def _built(experiment: Experiment, data: Path | None) -> tuple[Trainer, TaskFamily]:
+    """The outer loop and the task of unseen classes: what cannot be evaluated is refused before it is trained."""
+    return build.trainer(experiment, data), build.unseen(experiment, build.question(experiment), data)
+
+
+def _go(run: Run, trainer: Trainer, unseen: TaskFamily, data: Path | None, watch: Watch) -> dict[str, Any]:
     """Train until the last step, evaluate, and write summary.json, episode.npz and `done`."""
     try:
-        with contextlib.closing(Metrics(run, step)) as metrics:
+        with contextlib.closing(Metrics(run, trainer.at)) as metrics:
             spent = _train(run, trainer, metrics, data, watch)
         watch.say(f"evaluating on {run.experiment.evaluation.episodes} episodes of unseen classes")
-        return _conclude(run, trainer, spent, data)
+        return _conclude(run, trainer, unseen, spent)
     except KeyboardInterrupt:
         raise Stopped(f"stopped; go on with `{resume_command(run, data)}`") from None
     finally:
         watch.close()
 
 
-def _restore(run: Run, trainer: Trainer) -> int:
-    """Put the trainer where the checkpoint says; return that step, 0 where there is none yet."""
+def _restore(run: Run, trainer: Trainer) -> None:
+    """Put the trainer where the checkpoint says; where there is none yet, it begins anew."""
     if not run.checkpoint.exists():
-        return 0
+        return
     saved = checkpoint.read(run.checkpoint)
     if saved.digest != load.digest(run.experiment):
         config = run.path / "config.toml"
         raise UserError(f"{config} was changed after the run began: put it back, or start a new run with `neurometa run {config}`")
     trainer.restore(saved.tensors, saved.step)
-    return saved.step
 
 
 def _train(run: Run, trainer: Trainer, metrics: Metrics, data: Path | None, watch: Watch) -> dict[str, float]:
@@ -141,12 +146,12 @@ def _last_good(run: Run) -> str:
     return f"the last good checkpoint, of step {checkpoint.read(run.checkpoint).step}, is {run.checkpoint}"
 
 
-def _conclude(run: Run, trainer: Trainer, spent: dict[str, float], data: Path | None) -> dict[str, Any]:
+def _conclude(run: Run, trainer: Trainer, unseen: TaskFamily, spent: dict[str, float]) -> dict[str, Any]:
     asked, seed = build.question(run.experiment), run.experiment.evaluation.seed
     params = trainer.parameters()
-    summary = evaluation.answer(run, params, asked, run.experiment.evaluation.episodes, seed, data)
+    summary = evaluation.answer(run, params, unseen, asked, run.experiment.evaluation.episodes, seed)
     folder.write_json(run.evaluation(evaluation.name(run, asked, seed)), summary)
-    evaluation.draw(run, params, data)
+    evaluation.draw(run, params, unseen)
     training = {"steps": trainer.at, "wall_s": spent["elapsed_s"], "cpu_s": spent["cpu_s"]}
     summary = {**summary, "training": training, "network": build.describe(run.experiment)}
     folder.write_json(run.summary, summary)

@@ -1,0 +1,137 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from neurometa.baselines.relu import ReLU
+from neurometa.core.neuron import LIF
+from neurometa.errors import UserError
+from neurometa.experiment import build, session
+from neurometa.experiment.build import Question
+from neurometa.experiment.progress import Silent
+
+BPTT = {"plasticity.kind": "bptt"}
+CONV = {"network": {"kind": "conv", "channels": [4, 4], "strides": [2, 2], "pools": [1, 1]}}
+
+
+def refused(experiment, *words):
+    with pytest.raises(UserError) as caught:
+        session.start(experiment, Path("/nowhere"), None, Silent())
+    message = str(caught.value)
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+
+
+@pytest.mark.parametrize("estimator", ["first-order", "reptile"])
+@pytest.mark.parametrize("rates", ["learnt", "per-parameter"])
+def test_an_estimator_that_gives_learnt_rates_no_gradient_is_refused(experiment, estimator, rates):
+    changes = {**BPTT, "plasticity.rates": rates, "estimator.kind": estimator}
+    refused(experiment(changes), f"estimator {estimator}", "choose estimator unrolled")
+
+
+@pytest.mark.parametrize("rule", ["prototype", "frozen"])
+def test_reptile_without_moving_weights_is_refused(experiment, rule):
+    refused(experiment({"plasticity.kind": rule, "estimator.kind": "reptile"}), "reptile", rule, "choose estimator unrolled")
+
+
+def test_fast_patterns_that_match_nothing_list_the_names(experiment):
+    refused(experiment({**BPTT, "plasticity.fast": ["readuot.*"]}), "'readuot.*'", "readout.weight", "linear1.weight")
+    refused(experiment({**BPTT, "plasticity.fast": ["readout.*", "x"]}), "'x'")
+    refused(experiment({**BPTT, "plasticity.fast": []}), "choose plasticity frozen")
+
+
+@pytest.mark.parametrize("rule", ["bptt", "frozen"])
+def test_an_evaluation_with_other_ways_than_a_fixed_head_is_refused(experiment, rule):
+    refused(experiment({"plasticity.kind": rule, "evaluation.ways": 5}), "5 ways given", "3 ways it is trained on")
+
+
+def test_prototypes_take_any_ways(experiment):
+    assert build.unseen(experiment(), Question(7, 1, 1), None).ways == 7
+
+
+@pytest.mark.parametrize("where", ["task", "evaluation"])
+def test_more_ways_than_classes_are_refused_before_training(experiment, where):
+    refused(experiment({f"{where}.ways": 100_000}), "100000 ways given", "the number of classes")
+
+
+def test_more_examples_than_drawings_are_refused(experiment):
+    refused(experiment({"task.shots": 1000}), "1000 shots")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({**CONV, "network.strides": [2]}, ["channels, strides and pools", "2, 1 and 2"]),
+        ({**CONV, "network.pools": [100, 100]}, ["fewer or smaller pools and strides"]),
+        ({"network.widths": []}, ["no layer"]),
+        ({"network.neuron": {"kind": "relu"}, "encoding.kind": "rate"}, ["choose encoding direct"]),
+        ({"network.neuron": {"kind": "relu"}, "network.readout": "membrane"}, ["choose readout rate"]),
+        ({"training.learning_rate": 1e38}, ["at most 1e30"]),
+        ({"seed": -1}, ["seed = -1"]),
+        ({"evaluation.seed": 2**70}, ["evaluation.seed"]),
+        ({"evaluation.episodes": 1}, ["at least 2"]),
+    ],
+)
+def test_fields_that_do_not_fit_each_other_are_refused(experiment, changes, words):
+    refused(experiment(changes), *words)
+
+
+@pytest.mark.parametrize(
+    ("trained", "asked"),
+    [("vinyals", "background-evaluation"), ("background-evaluation", "background-validation"), ("vinyals", "background-validation")],
+)
+def test_a_split_that_shows_characters_of_the_training_is_refused(experiment, trained, asked):
+    learnt = experiment({"task": {"kind": "omniglot", "split": trained}})
+    with pytest.raises(UserError, match=rf"split {asked} given.*showed it \d+ of those characters"):
+        build.unseen(learnt, Question(3, 1, 5, asked), None)
+
+
+def test_glyphs_have_no_other_split(experiment):
+    with pytest.raises(UserError, match="glyphs has one split"):
+        build.unseen(experiment(), Question(3, 1, 1, "vinyals"), None)
+    with pytest.raises(UserError, match="no alphabets"):
+        build.unseen(experiment(), Question(3, 1, 1, None, True), None)
+
+
+@pytest.mark.parametrize("encoding", ["direct", "rate", "latency"])
+@pytest.mark.parametrize("features", ["current", "spikes"])
+@pytest.mark.parametrize("network", [{}, CONV])
+def test_every_network_takes_a_step_with_every_encoding(experiment, encoding, features, network):
+    changes = {**network, "encoding.kind": encoding, "encoding.steps": 3, "network.features": features, "network.readout": "membrane"}
+    progress = build.trainer(experiment(changes), None).step()
+    assert progress.step == 1
+    assert 0 <= progress.accuracy <= 1
+
+
+@pytest.mark.parametrize(
+    ("rule", "estimator"),
+    [*((rule, estimator) for rule in ("prototype", "frozen", "bptt") for estimator in ("unrolled", "first-order")), ("bptt", "reptile")],
+)
+def test_every_pair_that_is_not_refused_changes_slow_weights(experiment, rule, estimator):
+    changes = {"plasticity.kind": rule, "estimator.kind": estimator, **({"plasticity.steps": 2} if rule == "bptt" else {})}
+    trainer = build.trainer(experiment(changes), None)
+    before = {name: value.clone() for name, value in trainer.parameters().items()}
+    trainer.step()
+    assert any(not torch.equal(value, before[name]) for name, value in trainer.parameters().items() if name in before)
+
+
+def test_one_line_of_toml_makes_the_network_conventional(experiment):
+    spiking, conventional = (build.learner(experiment(changes), 3) for changes in ({}, {"network.neuron": {"kind": "relu"}}))
+    units = [[getattr(layer, "neuron", layer) for _, layer in learner.network.layers] for learner in (spiking, conventional)]
+    assert any(isinstance(unit, LIF) for unit in units[0])
+    assert not any(isinstance(unit, LIF) for unit in units[1])
+    assert any(isinstance(unit, ReLU) for unit in units[1])
+
+
+def test_neuron_constants_reach_the_network(experiment):
+    neuron = {"kind": "lif", "decay": 0.9, "threshold": 0.7, "reset": "subtract", "surrogate": {"kind": "arctan", "slope": 2.0}}
+    learner = build.learner(experiment({"network.neuron": neuron}), 3)
+    built = next(layer.neuron for _, layer in learner.network.layers if hasattr(layer, "neuron"))
+    assert (built.decay, built.threshold, built.hard_reset) == (0.9, 0.7, False)
+    assert (built.surrogate.kind, built.surrogate.slope) == ("arctan", 2.0)
+
+
+def test_a_description_names_layers_unit_and_time(experiment):
+    assert build.describe(experiment()) == "mlp 12, lif, direct encoding of 4 steps"
+    assert build.describe(experiment({**CONV, "network.neuron": {"kind": "relu"}})) == "conv 4-4, relu"
