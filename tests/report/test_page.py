@@ -1,0 +1,218 @@
+"""The report page: self-contained, says the numbers, survives missing pieces."""
+
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from neurometa.errors import UserError
+from neurometa.report import opening, page, read, words
+
+
+class Reader(HTMLParser):
+    """Collects what the tests ask about: tags, references, ids, text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.references: list[str] = []
+        self.ids: list[str] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.references += [value or "" for key, value in attrs if key in ("src", "href", "xlink:href", "srcset", "action")]
+        self.ids += [value or "" for key, value in attrs if key == "id"]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def single(make_run) -> tuple[Path, str]:
+    folder = make_run(zeroed=True)
+    return folder, page.write([folder]).read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def pair(make_run, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Path], str]:
+    folders = [make_run(), make_run("glyphs-prototype-relu", spiking=False)]
+    return folders, page.write(folders, tmp_path_factory.mktemp("out") / "deep" / "both.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def copy(single: tuple[Path, str], tmp_path: Path) -> Path:
+    """A run folder that a test may damage."""
+    return shutil.copytree(single[0], tmp_path / "run")
+
+
+def test_page_lies_in_the_run_folder_with_its_figures_beside_it(single):
+    folder, _ = single
+    assert (folder / "report.html").is_file()
+    for name in ("accuracy", "learning", "episode", "raster", "rates"):
+        assert (folder / "figures" / f"{name}.svg").stat().st_size > 2000
+        assert (folder / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_page_refers_to_nothing_outside_itself(single, pair):
+    for html in (single[1], pair[1]):
+        reader = Reader(html)
+        assert reader.references, "a page without pictures proves nothing"
+        assert all(reference.startswith(("#", "data:image/png;base64,")) for reference in reader.references)
+        assert not {"script", "link", "iframe", "object", "embed"} & set(reader.tags)
+        assert "@import" not in html
+        assert not re.search(r"url\((?!#)", html)
+        assert "http://" not in html
+        assert "https://" not in html
+
+
+def test_ids_are_unique_and_every_inner_reference_has_its_target(pair):
+    reader = Reader(pair[1])
+    assert len(reader.ids) == len(set(reader.ids))
+    wanted = {found[1:] for found in reader.references if found.startswith("#")} | set(re.findall(r"url\(#([^)]+)\)", pair[1]))
+    assert wanted
+    assert wanted <= set(reader.ids)
+
+
+def test_page_says_the_numbers_of_the_summary(single):
+    folder, html = single
+    text = Reader(html).text
+    summary = json.loads((folder / "summary.json").read_text())
+    assert f"{summary['accuracy']['mean']:.1f}" in text
+    assert f"{summary['parameters']:,}" in text
+    assert f"{summary['spikes_per_inference']:,.0f}" in text
+    for said in ("20.0 ± 0.0 %", "93.5 ± 0.3 %", "71.2 ± 0.8 %", "20-way 1-shot", "5-way 5-shot"):
+        assert said in text
+    for said in ("1,000", "chance 20 %", "61 s", "59 s", "3f2c9d1"):
+        assert said in text
+
+
+def test_page_names_the_commands_that_repeat_it(single):
+    folder, html = single
+    text = Reader(html).text
+    assert f"neurometa run {folder / 'config.toml'}" in text
+    assert json.loads((folder / "summary.json").read_text())["command"] in text
+    assert (folder / "config.toml").read_text().strip() in text
+
+
+def test_every_figure_has_a_text_alternative_and_a_caption(single):
+    html = single[1]
+    svgs = re.findall(r"<svg [^>]*>", html)
+    assert len(svgs) == 2 * html.count("<figcaption>") == 10
+    assert all('role="img"' in svg and re.search(r'aria-label="[^"]{20,}"', svg) for svg in svgs)
+    assert html.count("<h1>") == 1
+
+
+def test_layer_outside_the_band_is_named(single):
+    assert "layer 4 is below the band" in Reader(single[1]).text
+
+
+def test_two_runs_are_set_side_by_side(pair):
+    folders, html = pair
+    text = Reader(html).text
+    assert "a spiking network gets 93.5 % right, its conventional twin 95.1 %" in text
+    assert "Side by side" in text
+    assert "there is no raster and no firing rate" in text
+    assert (folders[0] / "figures" / "comparison.svg").is_file()
+    assert not (folders[1] / "figures" / "raster.svg").exists()
+
+
+def test_runs_judged_on_other_problems_are_said_to_differ(make_run):
+    runs = [read.load(make_run()), read.load(make_run("twenty", ways=20))]
+    assert "not all judged on the same kind of problem" in opening.opening(runs, ["five", "twenty"])
+    assert "five: It is shown 1 example of each of 5 characters" in opening.method(runs, ["five", "twenty"])
+
+
+def test_runs_of_one_name_are_told_apart(make_run):
+    seeds = [read.load(make_run(seed=seed)) for seed in (1, 2)]
+    assert words.labels(seeds) == ["glyphs-prototype (seed 1)", "glyphs-prototype (seed 2)"]
+    kinds = [read.load(make_run(spiking=spiking)) for spiking in (True, False)]
+    assert words.labels(kinds) == ["glyphs-prototype (spiking)", "glyphs-prototype (conventional)"]
+    assert words.labels([seeds[0]]) == ["glyphs-prototype"]
+
+
+def test_text_of_a_run_is_escaped(make_run):
+    folder = make_run("<script>alert('x')</script>")
+    summary = json.loads((folder / "summary.json").read_text())
+    (folder / "summary.json").write_text(json.dumps({**summary, "network": "<img src=x onerror=y>", "command": "a && <b>"}))
+    (folder / "environment.json").write_text(json.dumps({"<i>": {"commit": "</dl><script>"}}))
+    html = page.write([folder]).read_text(encoding="utf-8")
+    assert "<script" not in html
+    assert "<img" not in html
+    assert "<i>" not in html
+    assert "&lt;script&gt;alert(" in html
+    assert "a &amp;&amp; &lt;b&gt;" in html
+
+
+def test_every_missing_file_is_said_in_its_place(copy, tmp_path):
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    shutil.copy(copy / "config.toml", bare)
+    text = Reader(page.write([bare], tmp_path / "bare.html").read_text(encoding="utf-8")).text
+    for said in (
+        "There is no result yet",
+        "not yet judged",
+        "No firing rates are recorded",
+        "spiking convolutional network, channels 32-64-64-64",
+    ):
+        assert said in text
+    for gone in ("episode.npz", "metrics.jsonl", "environment.json"):
+        assert f"This folder has no {gone}." in text
+
+
+@pytest.mark.parametrize("name", ["episode.npz", "metrics.jsonl", "summary.json", "environment.json", "evaluations/unseen-5w5s-1.json"])
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04torn", b"[1, 2]\n", b"\xff\xfe{\n"])
+def test_damaged_file_becomes_a_gap_that_names_it(copy, name, content):
+    (copy / name).write_bytes(content)
+    assert name in read.load(copy).gaps[name]
+
+
+def test_run_with_every_file_damaged_makes_a_page(copy):
+    for name in ("episode.npz", "metrics.jsonl", "summary.json", "environment.json", "evaluations/unseen-5w5s-1.json"):
+        (copy / name).write_bytes(b"torn")
+    assert "episode.npz is there but cannot be read." in page.write([copy]).read_text(encoding="utf-8")
+
+
+def test_line_still_being_written_is_left_out(copy):
+    with (copy / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 2005, "lo')
+    assert read.load(copy).metrics["step"].to_list() == list(range(5, 2001, 5))
+
+
+def test_learner_at_chance_is_not_praised(copy):
+    summary = json.loads((copy / "summary.json").read_text())
+    (copy / "summary.json").write_text(json.dumps({**summary, "accuracy": {"mean": 20.2, "ci95": 0.4}}))
+    assert opening.title([read.load(copy)]) == "This spiking network does no better than guessing on new characters"
+
+
+def test_published_learner_is_read_and_never_written(copy, tmp_path):
+    (copy / "environment.json").unlink()
+    shutil.rmtree(copy / "figures")
+    before = sorted(copy.rglob("*"))
+    page.write([copy], tmp_path / "out" / "page.html")
+    assert sorted(copy.rglob("*")) == before
+    assert (tmp_path / "out" / "page-figures" / "glyphs-prototype" / "accuracy.svg").is_file()
+
+
+def test_folder_that_is_no_run_is_the_users_mistake(tmp_path):
+    with pytest.raises(UserError, match=r"no config\.toml"):
+        page.write([tmp_path])
+    (tmp_path / "config.toml").write_text("name = ")
+    with pytest.raises(UserError, match="cannot be read"):
+        page.write([tmp_path])
+    with pytest.raises(UserError, match="at least one"):
+        page.write([])
+
+
+def test_page_that_cannot_be_written_is_one_line(copy, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be written"):
+        page.write([copy], tmp_path / "file" / "page.html")
+
+
+def test_folder_that_holds_one_run_stands_for_it(copy):
+    assert read.load(copy.parent).folder == copy
