@@ -1,6 +1,7 @@
 """Layers: small immutable descriptions with pure `init` and `apply`. Everything stateless works on time and batch as one axis."""
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import torch
@@ -27,7 +28,7 @@ class Layer(Protocol):
         ...
 
 
-def _each(x: Signal, function) -> Signal:  # noqa: ANN001
+def _each(x: Signal, function: Callable[[Tensor], Tensor]) -> Signal:
     """Apply a function of (batch, *shape) to every time step at once."""
     if not x.timed:
         return Signal(function(x.values), False)
@@ -89,7 +90,8 @@ class Conv2d(NamedTuple):
 
         def convolve(values: Tensor) -> Tensor:
             values = values.contiguous(memory_format=torch.channels_last)
-            return F.conv2d(values, weight, params.get("bias"), self.stride, self.kernel // 2)
+            y = F.conv2d(values, weight, params.get("bias"), self.stride, self.kernel // 2)
+            return y.contiguous(memory_format=torch.channels_last)
 
         return _each(x, convolve), {}
 
@@ -146,8 +148,8 @@ class Pool(NamedTuple):
         """Pool the last two axes."""
         if self.kind == "max":
             return _each(x, lambda values: F.max_pool2d(values, self.size)), {}
-        scale = 1 if self.kind == "average" else self.size**2
-        return _each(x, lambda values: F.avg_pool2d(values, self.size) * scale), {}
+        divisor = None if self.kind == "average" else 1
+        return _each(x, lambda values: F.avg_pool2d(values, self.size, divisor_override=divisor)), {}
 
 
 class Spiking(NamedTuple):

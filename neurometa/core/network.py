@@ -110,7 +110,8 @@ def conv_network(
         UserError: if the lists differ in length or the picture shrinks to nothing.
     """
     if not len(channels) == len(strides) == len(pools):
-        raise UserError(f"channels, strides and pools have {len(channels)}, {len(strides)} and {len(pools)} entries; give one of each a layer")
+        lengths = f"{len(channels)}, {len(strides)} and {len(pools)}"
+        raise UserError(f"channels, strides and pools have {lengths} entries; give one of each a layer")
     layers: list[tuple[str, Layer]] = []
     last = len(channels)
     for i, (n, stride, pool) in enumerate(zip(channels, strides, pools, strict=True), 1):
@@ -168,4 +169,3 @@ def _finished(shape: tuple[int, ...], layers: list[tuple[str, Layer]], outputs: 
         if 0 in size:
             raise UserError(f"layer {name} has an output of shape {size}; use fewer or smaller pools and strides")
     return Stack(shape, (*layers, (READOUT, Linear(outputs))), vmappable)
-

@@ -59,7 +59,8 @@ def lif_step(neuron: LIF, state: LIFState, current: Float[Tensor, "*shape"]) -> 
     Returns:
         State after step t.
     Source:
-        Bellec et al. 2020, doi:10.1038/s41467-020-17236-y (subtractive reset); hard reset as Loihi's, Davies et al. 2018, doi:10.1109/MM.2018.112130359.
+        Bellec et al. 2020, doi:10.1038/s41467-020-17236-y (subtractive reset).
+        Hard reset as Loihi's: Davies et al. 2018, doi:10.1109/MM.2018.112130359.
     """
     v = carry(neuron, state) + current
     return LIFState(v, spike(v - neuron.threshold, neuron.surrogate))

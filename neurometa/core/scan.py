@@ -29,8 +29,8 @@ def scan(neuron: LIF, current: Tensor, steps: int, state: LIFState | None = None
     if current.shape[0] not in (1, steps):
         raise InternalError(f"current with {current.shape[0]} time steps given, 1 or {steps} expected")
     if state is not None:
-        first, rest = current[:1] + carry(neuron, state), current[1:] if current.shape[0] > 1 else current.expand(steps - 1, *current.shape[1:])
-        current = torch.cat([first, rest])
+        every = current.expand(steps, *current.shape[1:])
+        current = torch.cat([every[:1] + carry(neuron, state), every[1:]])
     if (kernel or kernel_for(current)) == "reference":
         return reference.scan(neuron, current, steps)
     return _Scan.apply(current, _Constants(neuron, steps))  # type: ignore[return-value]
@@ -84,7 +84,8 @@ class _Scan(torch.autograd.Function):
         return _ScanBackward.apply(gz, gv, *ctx.saved_tensors, ctx.constants, ctx.rows), None
 
     @staticmethod
-    def vmap(info: Any, in_dims: Any, current: Tensor, c: _Constants) -> Any:
+    def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
+        current, c = args
         return _Scan.apply(current.movedim(in_dims[0], 1), c), (1, 1)
 
 
@@ -108,8 +109,9 @@ class _ScanBackward(torch.autograd.Function):
         return (None if gz is None else to_gz), (None if gv is None else to_gv), to_v, None, None
 
     @staticmethod
-    def vmap(info: Any, in_dims: Any, gz: Any, gv: Any, v: Tensor, c: _Constants, rows: int) -> Any:
-        return _ScanBackward.apply(*_aligned(info, in_dims, gz, gv, v), c, rows), 1
+    def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
+        *tensors, c, rows = args
+        return _ScanBackward.apply(*_aligned(info, in_dims, *tensors), c, rows), 1
 
 
 class _ScanDoubleBackward(torch.autograd.Function):
@@ -135,8 +137,9 @@ class _ScanDoubleBackward(torch.autograd.Function):
         return (None,) * 5
 
     @staticmethod
-    def vmap(info: Any, in_dims: Any, h: Tensor, gz: Any, gv: Any, v: Tensor, c: _Constants) -> Any:
-        return _ScanDoubleBackward.apply(*_aligned(info, in_dims, h, gz, gv, v), c), (1, 1, 1)
+    def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
+        *tensors, c = args
+        return _ScanDoubleBackward.apply(*_aligned(info, in_dims, *tensors), c), (1, 1, 1)
 
 
 def _delta(gz: Any, gv: Any, v: Tensor, c: _Constants, rows: int, order: list[int]) -> Any:

@@ -55,26 +55,28 @@ def loss_gradient(learner: Learner, adapt: Adapt, slow: Params, episodes: Episod
 
 
 def redealt(episodes: Episode) -> Episode:
-    """Deal the same examples several times, so that each of them is support once and query otherwise: more tasks from one embedding.
+    """Deal the same examples again and again into other tasks: more tasks from one embedding.
 
-    With s shots and q queries a class, deal d takes examples d s .. d s + s - 1 of each class as support: (s + q) // s deals.
-    Examples lie class by class, as a task family samples them.
+    With n tasks, s shots and q queries a class, there are n (s + q) // s deals of n tasks each. Within a class, examples
+    d s .. d s + s - 1 are support and the others query; between tasks, class j of new task t is class j of old task (t + g j) mod n.
+    Examples lie class by class, as a task family samples them. For training only: what is query here is support there.
 
     Source:
         All pairs of an episode carry signal: Laenen & Bertinetto 2021, arXiv:2012.09831.
     """
-    ways = int(episodes.support.y.max()) + 1
+    tasks, ways = len(episodes.support.y), int(episodes.support.y.max()) + 1
     shots = episodes.support.y.shape[1] // ways
+    slot = torch.arange(ways)
+    groups = [(torch.arange(tasks).unsqueeze(1) + g * slot) % tasks for g in range(tasks)]
 
-    def by_class(support: Tensor, query: Tensor) -> Tensor:
-        return torch.cat([part.unflatten(1, (ways, -1)) for part in (support, query)], dim=2)
+    def dealt(support: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
+        examples = torch.cat([part.unflatten(1, (ways, -1)) for part in (support, query)], dim=2)
+        examples = torch.cat([examples[group, slot] for group in groups])
+        rolled = torch.cat([examples.roll(-first, 2) for first in range(0, examples.shape[2] - shots + 1, shots)])
+        return rolled[:, :, :shots].flatten(1, 2), rolled[:, :, shots:].flatten(1, 2)
 
-    x = by_class(episodes.support.x, episodes.query.x)
-    y = by_class(episodes.support.y, episodes.query.y)
-    deals = [(x.roll(-first, 2), y.roll(-first, 2)) for first in range(0, x.shape[2] - shots + 1, shots)]
-    support = [Data(*(part[:, :, :shots].flatten(1, 2) for part in deal)) for deal in deals]
-    query = [Data(*(part[:, :, shots:].flatten(1, 2) for part in deal)) for deal in deals]
-    return tree_map(lambda *parts: torch.cat(parts), *(Episode(s, q) for s, q in zip(support, query, strict=True)))
+    (support_x, query_x), (support_y, query_y) = (dealt(s, q) for s, q in zip(episodes.support, episodes.query, strict=True))
+    return Episode(Data(support_x, support_y), Data(query_x, query_y))
 
 
 def averaged(outcome: Outcome) -> Outcome:

@@ -2,11 +2,10 @@
 
 from typing import NamedTuple, Protocol
 
-import torch
 from torch.utils._pytree import tree_map
 
 from neurometa.core.tree import detach
-from neurometa.meta.adapt import averaged, loss_gradient, over_tasks
+from neurometa.meta.adapt import averaged, loss_gradient, over_tasks, redealt
 from neurometa.meta.learner import Learner, Outcome
 from neurometa.types import Adapted, Data, Episode, Params
 
@@ -78,11 +77,13 @@ class Reptile(NamedTuple):
 
     def __call__(self, learner: Learner, slow: Params, episodes: Episode) -> tuple[Outcome, Params]:
         """Adapt, and take the way walked as the gradient."""
+
         def walked(episode: Episode) -> tuple[Params, Outcome]:
             adapted = learner.adapt(slow, episode.support)
             gradient = {name: slow[name] - value for name, value in adapted.fast.items() if name in slow}
             return gradient, learner.outcome(slow, adapted, episode.query)
 
+        episodes = redealt(episodes) if learner.redeal else episodes
         gradient, outcome = over_tasks(walked, episodes, learner.network.vmappable)
         return averaged(outcome), tree_map(lambda x: x.mean(0), gradient)
 

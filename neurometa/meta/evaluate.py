@@ -122,8 +122,9 @@ def portrait(learner: Learner, params: Params, task: TaskFamily, generator: torc
     raw = task.sample(generator, 1)
     episode = _first(learner.encode(raw, generator))
     _, record = _shown(learner, params, episode)
-    head = f"{READOUT}.weight" in params
-    before = learner.network.run(params, learner.network.signal(episode.query.x)).output.argmax(-1) if head else torch.zeros_like(episode.query.y)
+    before = torch.zeros_like(episode.query.y)
+    if f"{READOUT}.weight" in params:
+        before = learner.network.run(params, learner.network.signal(episode.query.x)).output.argmax(-1)
     layers = list(record.v)
     arrays = {
         "support_x": raw.support.x[0],

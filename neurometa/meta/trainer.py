@@ -133,7 +133,8 @@ class Trainer:
         expected = {name: tuple(value.shape) for name, value in self.slow.items()}
         given = {name: tuple(value.shape) for name, value in slow.items()}
         if given != expected:
-            raise UserError(f"checkpoint of another learner: parameters {_difference(given, expected)} differ; resume with the config it was made with")
+            differing = _difference(given, expected)
+            raise UserError(f"checkpoint of another learner: parameters {differing} differ; resume with the config it was made with")
         with torch.no_grad():
             for name, value in slow.items():
                 self.slow[name].copy_(value)

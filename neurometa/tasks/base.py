@@ -32,7 +32,7 @@ class ImageClasses:
             number, and no query drawing has the number of a support drawing.
     """
 
-    images: UInt8[Tensor, "classes drawings height width"]
+    images: UInt8[Tensor, "classes drawings height width"] | Float[Tensor, "classes drawings n"]
     ways: int
     shots: int
     queries: int
