@@ -28,7 +28,8 @@ def test_every_deal_is_a_fair_episode(tasks, ways, shots, queries):
     assert len(dealt.support.y) == tasks * tasks * ((shots + queries) // shots)
     for s, q, sy, qy in zip(dealt.support.x, dealt.query.x, dealt.support.y, dealt.query.y, strict=True):
         support, query = ({tuple(row) for row in part.tolist()} for part in (s, q))
-        assert len(support) == ways * shots and len(query) == ways * queries, "an example was dealt twice"
+        assert len(support) == ways * shots, "a support example was dealt twice"
+        assert len(query) == ways * queries, "a query example was dealt twice"
         assert not support & query
         assert torch.equal(sy.bincount(minlength=ways), torch.full((ways,), shots))
         for label in range(ways):
