@@ -3,7 +3,7 @@
 import shlex
 
 from neurometa.report import figures, scores, words
-from neurometa.report.markup import Figures, code, facts, folded, missing, paragraph, section, table
+from neurometa.report.markup import Figures, code, commands, facts, folded, missing, paragraph, section, table
 from neurometa.report.read import Reading
 
 
@@ -61,21 +61,22 @@ def _layers(run: Reading) -> str:
 def again(run: Reading, level: int = 2) -> str:
     """Commands, environment and configuration."""
     parts = [paragraph("This command trains and judges the learner anew, with every setting as it was:")]
-    parts += [code(shlex.join(["neurometa", "run", str(run.folder / "config.toml")]))]
-    commands = [one.command for one in scores.evaluations(run) if one.command]
-    if commands:
-        parts += [paragraph("Evaluating the trained learner again, as in the table above:"), code("\n".join(commands))]
+    parts += [commands([shlex.join(["neurometa", "run", str(run.folder / "config.toml")])])]
+    told = [one.command for one in scores.evaluations(run) if one.command]
+    if told:
+        parts += [paragraph("Evaluating the trained learner again, as in the table above:"), commands(told)]
     parts += [folded("Configuration, every setting (config.toml)", code(run.text))]
     environment = _flat(run.environment)
-    told = facts(environment) if environment else missing(run.gaps.get("environment.json", "environment.json is empty."))
-    return section("Do it again", *parts, f"<h{level + 1}>Where it ran</h{level + 1}>", told, level=level)
+    where = facts(environment) if environment else missing(run.gaps.get("environment.json", "environment.json is empty."))
+    return section("Do it again", *parts, f"<h{level + 1}>Where it ran</h{level + 1}>", where, level=level)
 
 
-def _flat(values: dict[str, object], before: str = "") -> list[tuple[str, object]]:
+def _flat(values: dict[str, object]) -> list[tuple[str, object]]:
+    names = {"format": "run format", "config": "configuration hash"}
     found: list[tuple[str, object]] = []
     for key, value in values.items():
         if isinstance(value, dict):
-            found += _flat(value, f"{before}{key} ")
+            found += _flat(value)
         else:
-            found.append((f"{before}{key}", ", ".join(map(str, value)) if isinstance(value, list) else value))
+            found.append((names.get(key, key), ", ".join(map(str, value)) if isinstance(value, list) else value))
     return found

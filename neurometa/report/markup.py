@@ -1,5 +1,6 @@
 """The few pieces of HTML that every section is made of. Plain text goes in, escaped HTML comes out."""
 
+import re
 from collections.abc import Sequence
 from html import escape
 from itertools import count
@@ -45,6 +46,15 @@ def facts(pairs: Sequence[tuple[str, object]]) -> str:
 def code(lines: str) -> str:
     """Show text to be copied."""
     return f'<pre tabindex="0"><code>{text(lines.strip())}</code></pre>'
+
+
+def commands(lines: Sequence[str]) -> str:
+    """Show command lines to be copied; an option stays in one piece with its value where a line must wrap."""
+    shown = ""
+    for line in lines:
+        head, *options = re.split(r" (?=--)", line)
+        shown += "<code>" + text(head) + "".join(f" <span>{text(option)}</span>" for option in options) + "</code>"
+    return f'<pre class="commands" tabindex="0">{shown}</pre>'
 
 
 def folded(title: str, *parts: str) -> str:
