@@ -53,3 +53,12 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
         connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", only_here)
+
+
+@pytest.fixture(scope="session")
+def real() -> Path:
+    """Directory of the real Omniglot."""
+    folder = Path(os.environ.get("NEUROMETA_DATA") or Path.home() / ".cache" / "neurometa")
+    if not all((folder / "omniglot" / f"images_{part}.zip").is_file() for part in ("background", "evaluation")):
+        pytest.skip(f"no Omniglot in {folder}: set NEUROMETA_DATA to a directory that has omniglot/images_background.zip")
+    return folder

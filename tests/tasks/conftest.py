@@ -1,6 +1,5 @@
-"""Archives for the Omniglot tests: a made-up one with every member, and the real one where it is."""
+"""A made-up Omniglot with every member; the real one is the fixture `real` of all tests."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -16,13 +15,4 @@ def made_up(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for archive, alphabets in contents()["characters"].items():
         characters = [f"{name}/character{n:02d}" for name, count in alphabets.items() for n in range(1, count + 1)]
         write_zip(folder / "omniglot" / f"{archive}.zip", drawings(archive, characters))
-    return folder
-
-
-@pytest.fixture(scope="session")
-def real() -> Path:
-    """Directory of the real Omniglot."""
-    folder = Path(os.environ.get("NEUROMETA_DATA") or Path.home() / ".cache" / "neurometa")
-    if not all((folder / "omniglot" / f"images_{part}.zip").is_file() for part in ("background", "evaluation")):
-        pytest.skip(f"no Omniglot in {folder}: set NEUROMETA_DATA to a directory that has omniglot/images_background.zip")
     return folder
