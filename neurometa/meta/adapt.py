@@ -34,7 +34,7 @@ def outcomes(learner: Learner, adapt: Adapt, slow: Params, episodes: Episode) ->
     if learner.plasticity.readout_only:
         learner, statistics, episodes = _embedded(learner, slow, episodes)
     if learner.redeal:
-        episodes = redealt(episodes)
+        episodes = redealt(episodes, has_time(learner.network, episodes.support.x))
     each = over_tasks(lambda episode: _one(learner, adapt, slow, episode), episodes, learner.network.vmappable)
     spread = {name: value.expand(len(each.loss), *value.shape) for name, value in statistics.items()}
     return each._replace(statistics={**spread, **each.statistics})
@@ -54,13 +54,21 @@ def loss_gradient(learner: Learner, adapt: Adapt, slow: Params, episodes: Episod
     return outcome, gradient
 
 
-def redealt(episodes: Episode) -> Episode:
+def has_time(network: Any, x: Tensor) -> bool:
+    """Whether encoded examples of many tasks have a time axis, between those of task and example."""
+    return x.ndim > len(network.shape) + 2
+
+
+def redealt(episodes: Episode, timed: bool = False) -> Episode:
     """Deal the same examples again and again into other tasks: more tasks from one embedding.
 
     With n tasks, s shots and q queries a class, there are n (s + q) // s deals of n tasks each. Within a class, examples
     d s .. d s + s - 1 are support and the others query; between tasks, class j of new task t is class j of old task (t + g j) mod n.
     Examples lie class by class, as a task family samples them. For training only: what is query here is support there.
 
+    Args:
+        episodes: encoded; every tensor has a leading task axis, then examples.
+        timed: whether a time axis lies between these two in `x`.
     Source:
         All pairs of an episode carry signal: Laenen & Bertinetto 2021, arXiv:2012.09831.
     """
@@ -75,8 +83,10 @@ def redealt(episodes: Episode) -> Episode:
         rolled = torch.cat([examples.roll(-first, 2) for first in range(0, examples.shape[2] - shots + 1, shots)])
         return rolled[:, :, :shots].flatten(1, 2), rolled[:, :, shots:].flatten(1, 2)
 
-    (support_x, query_x), (support_y, query_y) = (dealt(s, q) for s, q in zip(episodes.support, episodes.query, strict=True))
-    return Episode(Data(support_x, support_y), Data(query_x, query_y))
+    last = 2 if timed else 1
+    xs = (x.movedim(1, last) for x in dealt(*(data.x.movedim(last, 1) for data in episodes)))
+    ys = dealt(*(data.y for data in episodes))
+    return Episode(*(Data(x, y) for x, y in zip(xs, ys, strict=True)))
 
 
 def averaged(outcome: Outcome) -> Outcome:
@@ -98,7 +108,6 @@ def _embedded(learner: Learner, slow: Params, episodes: Episode) -> tuple[Learne
 
 def _features(body: Any, params: Params, data: Data) -> tuple[Data, Params]:
     tasks, count = data.y.shape
-    timed = data.x.ndim > len(body.shape) + 2
-    x = data.x.movedim(1, 0).flatten(1, 2) if timed else data.x.flatten(0, 1)
+    x = data.x.movedim(1, 0).flatten(1, 2) if has_time(body, data.x) else data.x.flatten(0, 1)
     record = body.run(params, body.signal(x))
     return Data(record.output.unflatten(0, (tasks, count)), data.y), record.statistics

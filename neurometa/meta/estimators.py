@@ -5,7 +5,7 @@ from typing import NamedTuple, Protocol
 from torch.utils._pytree import tree_map
 
 from neurometa.core.tree import detach
-from neurometa.meta.adapt import averaged, loss_gradient, over_tasks, redealt
+from neurometa.meta.adapt import averaged, has_time, loss_gradient, over_tasks, redealt
 from neurometa.meta.learner import Learner, Outcome
 from neurometa.types import Adapted, Data, Episode, Params
 
@@ -83,7 +83,7 @@ class Reptile(NamedTuple):
             gradient = {name: slow[name] - value for name, value in adapted.fast.items() if name in slow}
             return gradient, learner.outcome(slow, adapted, episode.query)
 
-        episodes = redealt(episodes) if learner.redeal else episodes
+        episodes = redealt(episodes, has_time(learner.network, episodes.support.x)) if learner.redeal else episodes
         gradient, outcome = over_tasks(walked, episodes, learner.network.vmappable)
         return averaged(outcome), tree_map(lambda x: x.mean(0), gradient)
 
