@@ -101,8 +101,7 @@ def open_run(path: Path) -> Run:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Replace a JSON file at once, making its folder if need be."""
-    path.parent.mkdir(exist_ok=True)
+    """Replace a JSON file at once."""
     atomic.replace(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
 
 

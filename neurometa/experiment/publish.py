@@ -1,8 +1,9 @@
 """Publish a trained learner: the small folder under experiments/trained that serves wherever a run does."""
 
 import math
-import shutil
+import shlex
 from pathlib import Path
+from typing import Any
 
 from neurometa.errors import UserError
 from neurometa.experiment import atomic, checkpoint, folder, load
@@ -27,15 +28,20 @@ def publish(run: Run, out: Path) -> Path:
     if out.exists() and ((out / "environment.json").exists() or not out.is_dir()):
         raise UserError(f"{out} is a run folder or a file, which is not overwritten: choose another folder with --out")
     summary = folder.read_json(run.summary)
-    out.mkdir(parents=True, exist_ok=True)
     atomic.replace(out / "checkpoint.safetensors", content)
     atomic.replace(out / "config.toml", load.dump(run.experiment).encode())
-    folder.write_json(out / "summary.json", summary)
+    folder.write_json(out / "summary.json", _moved(summary, run.path, out))
+    for found in sorted((run.path / "evaluations").glob("*.json")):
+        folder.write_json(out / "evaluations" / found.name, _moved(folder.read_json(found), run.path, out))
     atomic.replace(out / "metrics.jsonl", _thinned(run.metrics.read_bytes()))
-    shutil.copytree(run.path / "evaluations", out / "evaluations", dirs_exist_ok=True)
-    shutil.copyfile(run.episode, out / "episode.npz")
+    atomic.replace(out / "episode.npz", run.episode.read_bytes())
     atomic.replace(out / "README.md", _readme(run, summary, out).encode())
     return out
+
+
+def _moved(evaluation: dict[str, Any], before: Path, after: Path) -> dict[str, Any]:
+    """The same evaluation with a command that reads the published folder."""
+    return {**evaluation, "command": evaluation["command"].replace(shlex.quote(str(before)), shlex.quote(str(after)), 1)}
 
 
 def _thinned(metrics: bytes, at_most: int = 200) -> bytes:
@@ -44,7 +50,7 @@ def _thinned(metrics: bytes, at_most: int = 200) -> bytes:
     return b"".join(lines[:: -max(1, math.ceil(len(lines) / at_most))][::-1])
 
 
-def _readme(run: Run, summary: dict, out: Path) -> str:
+def _readme(run: Run, summary: dict[str, Any], out: Path) -> str:
     """What the learner is and the commands that make it and judge it again."""
     task, accuracy, training = summary["task"], summary["accuracy"], summary.get("training", {})
     data = " Omniglot is looked for in $NEUROMETA_DATA." if task["kind"] == "omniglot" else ""

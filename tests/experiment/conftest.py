@@ -27,6 +27,7 @@ augment = false
 [network]
 kind = "mlp"
 widths = [12]
+normalise = true
 features = "spikes"
 neuron = { kind = "lif", threshold = 0.5 }
 [encoding]

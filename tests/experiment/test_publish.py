@@ -29,6 +29,11 @@ def test_a_published_learner_answers_as_the_run_does_and_is_never_written(publis
     assert {file: file.read_bytes() for file in published.path.rglob("*") if file.is_file()} == before
 
 
+def test_the_commands_of_its_evaluations_read_the_published_folder(published):
+    for path in (published.summary, *(published.path / "evaluations").iterdir()):
+        assert json.loads(path.read_text())["command"].startswith(f"neurometa evaluate {published.path} --ways")
+
+
 def test_the_commands_in_its_readme_are_true(published):
     train, judge = (shlex.split(line) for line in (published.path / "README.md").read_text().splitlines() if line.startswith("    "))
     assert train[:2] == ["neurometa", "run"]
