@@ -86,14 +86,19 @@ class Conv2d(NamedTuple):
 
     def apply(self, params: Params, x: Signal, state: Params) -> tuple[Signal, Params]:
         """Convolve; kept channels-last, which is up to twice as fast on CPU."""
-        weight = params["weight"].contiguous(memory_format=torch.channels_last)
+        weight = _channels_last(params["weight"])
 
         def convolve(values: Tensor) -> Tensor:
-            values = values.contiguous(memory_format=torch.channels_last)
+            values = _channels_last(values)
             y = F.conv2d(values, weight, params.get("bias"), self.stride, self.kernel // 2)
-            return y.contiguous(memory_format=torch.channels_last)
+            return _channels_last(y)
 
         return _each(x, convolve), {}
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    """The same tensor with its channels side by side in memory; `contiguous(memory_format=...)` does not work under vmap."""
+    return x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
 
 
 class Norm(NamedTuple):

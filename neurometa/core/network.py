@@ -1,5 +1,6 @@
 """Networks: named layers in a row, as one `Network`."""
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -9,6 +10,10 @@ from neurometa.core.layer import Conv2d, Flatten, Layer, Linear, Norm, Pool, Spi
 from neurometa.core.neuron import LIF
 from neurometa.errors import UserError
 from neurometa.types import Params, Record, Signal
+
+VMAP_LIMIT = 1_500_000
+"""Products of one example in one time step up to which convolutions of several tasks run faster as one grouped convolution than one
+after another. Measured on two x86-64 cores with 5 inner steps: 1.8 times faster at 1.0 million, 1.2 times slower at 2.0 million."""
 
 READOUT = "readout"
 """Name of the last layer: what prototypes write and readout-only plasticity moves."""
@@ -125,7 +130,7 @@ def conv_network(
         layers += [*shrink, *fire] if pool_before_neuron else [*fire, *shrink]
     if features != "current":
         layers.append(("average", TimeAverage(readout_decay)))
-    return _finished(shape, [*layers, ("flatten", Flatten())], outputs, vmappable=False)
+    return _finished(shape, [*layers, ("flatten", Flatten())], outputs)
 
 
 def mlp_network(
@@ -150,7 +155,7 @@ def mlp_network(
         layers += [] if accumulate else [(f"{_kind(neuron)}{i}", _population(neuron, steps))]
     if features != "current":
         layers.append(("average", TimeAverage(readout_decay)))
-    return _finished(shape, layers, outputs, vmappable=True)
+    return _finished(shape, layers, outputs)
 
 
 def _kind(neuron: LIF | Layer) -> str:
@@ -161,11 +166,13 @@ def _population(neuron: LIF | Layer, steps: int) -> Layer:
     return Spiking(neuron, steps) if isinstance(neuron, LIF) else neuron
 
 
-def _finished(shape: tuple[int, ...], layers: list[tuple[str, Layer]], outputs: int | None, vmappable: bool) -> Stack:
-    """Add the readout and make sure that every layer has an output."""
-    size = shape
+def _finished(shape: tuple[int, ...], layers: list[tuple[str, Layer]], outputs: int | None) -> Stack:
+    """Add the readout, make sure that every layer has an output, and weigh the network up."""
+    size, products = shape, 0
     for name, layer in layers:
-        size = layer.init(torch.Generator(), size)[1]
+        params, size = layer.init(torch.Generator(), size)
         if 0 in size:
             raise UserError(f"layer {name} has an output of shape {size}; use fewer or smaller pools and strides")
-    return Stack(shape, (*layers, (READOUT, Linear(outputs))), vmappable)
+        if isinstance(layer, Conv2d):
+            products += params["weight"].numel() * math.prod(size[1:])
+    return Stack(shape, (*layers, (READOUT, Linear(outputs))), products <= VMAP_LIMIT)
