@@ -74,22 +74,30 @@ def create(experiment: Experiment, parent: Path, environment: dict[str, Any]) ->
     return run
 
 
+def find(path: Path) -> Path:
+    """The folder of a run or a published learner: the one given, or the only one that it holds.
+
+    Raises:
+        UserError: there is none, or several.
+    """
+    if not path.is_dir():
+        raise UserError(f"{path} is not a folder: expected a run folder such as runs/NAME-DATE-HASH, which `neurometa run` prints")
+    if (path / "config.toml").exists():
+        return path
+    inside = sorted(child.parent for child in path.glob("*/config.toml"))
+    if len(inside) == 1:
+        return inside[0]
+    advice = f"it holds {len(inside)} runs, name one, such as {inside[-1]}" if inside else "start one with `neurometa run FILE.toml`"
+    raise UserError(f"{path} is not a run folder (it has no config.toml); {advice}")
+
+
 def open_run(path: Path) -> Run:
     """Open a run folder, a published learner, or a folder that holds exactly one of them.
 
     Raises:
         UserError: there is none, or it has another format.
     """
-    if not path.is_dir():
-        raise UserError(f"{path} is not a folder: expected a run folder such as runs/NAME-DATE-HASH, which `neurometa run` prints")
-    if not (path / "config.toml").exists():
-        inside = sorted(child.parent for child in path.glob("*/config.toml"))
-        if len(inside) != 1:
-            advice = (
-                f"it holds {len(inside)} runs, name one, such as {inside[-1]}" if inside else "start one with `neurometa run FILE.toml`"
-            )
-            raise UserError(f"{path} is not a run folder (it has no config.toml); {advice}")
-        path = inside[0]
+    path = find(path)
     environment = read_json(path / "environment.json") if (path / "environment.json").exists() else {"format": FORMAT}
     if environment.get("format") != FORMAT:
         writer = environment.get("neurometa", "unknown")

@@ -42,19 +42,22 @@ def accuracy(runs: Sequence[Reading], labels: Sequence[str]) -> Drawing | None:
     for _, i, one in sorted(found, key=lambda entry: (order.index((entry[2].split, entry[2].task)), entry[1])):
         group = one.task + (f", {one.split}" if several_splits else "")
         before = one.before or scores.Interval(0, 0)
+        start = one.chance if one.guess else before.mean if one.before else None
         zeroed = one.zeroed.mean if one.zeroed else None
         label = labels[i] if len(runs) > 1 else ""
-        rows.append(Score(group, label, i, one.chance or 0, *one.after, before.mean if one.before else None, before.ci95, zeroed))
+        rows.append(Score(group, label, i, one.chance or 0, *one.after, start, before.ci95, zeroed, one.guess))
     if not rows:
         return None
     told = "; ".join(
         f"{row.group} {row.label}".strip()
         + ": "
-        + (f"{row.before:.1f} % before, " if row.before is not None else "")
+        + (f"{row.before:.1f} % before{' (a guess)' if row.guess else ''}, " if row.before is not None else "")
         + f"{row.after:.1f} % after"
         for row in rows
     )
     caption = "Accuracy before (open) and after (filled) adaptation to the examples, on characters never seen in training. "
+    if any(row.guess for row in rows):
+        caption += "Where no mark is open, no readout is written before adaptation, so the answer is a guess. "
     caption += "Whiskers: 95 % interval, often narrower than the mark. Dashed tick: guessing."
     if any(row.zeroed is not None for row in rows):
         caption += " Cross: the same learner with the updates of its hidden layers set to zero."
@@ -103,7 +106,8 @@ def comparison(runs: Sequence[Reading], labels: Sequence[str]) -> Drawing | None
     titles = (("Accuracy on unseen characters", 100.0), ("Parameters", None), ("Spikes per inference", None), ("Training time", None))
     panels = [Panel(title, top, bars) for (title, top), bars in zip(titles, rows, strict=True)]
     told = " ".join(f"{panel.title}: " + "; ".join(f"{bar.label} {bar.text}" for bar in panel.bars) + "." for panel in panels)
-    caption = "The runs measured alike. Every bar begins at zero; accuracy runs to 100 %, the other panels to their largest value."
+    alike = "The runs, judged on the same kind of problem." if scores.comparable(runs) else "The runs, not all judged on the same problem."
+    caption = f"{alike} Every bar begins at zero; accuracy runs to 100 %, the other panels to their largest value."
     return Drawing("comparison", lambda width: plots.comparison(panels, width), told, caption)
 
 
@@ -120,6 +124,9 @@ def episode(run: Reading) -> Drawing | None:
     slips = "".join(f"; {letter(t)} was taken for {letter(c)}" for t, c in zip(truth, called, strict=True) if t != c)
     right, ways = int(np.sum(truth == called)), len(np.unique(arrays["support_y"]))
     told = f"{right} of {len(truth)} answers are right"
+    guessed = arrays.get("predicted_before")
+    if guessed is not None and not words.written(run):
+        told += f"; before adaptation it named {int(np.sum(truth == guessed))} of these {len(truth)} right"
     caption = f"One problem of {ways} characters that were never seen in training, each called by a letter here. "
     caption += "Left: the examples shown to the learner. Right: new images of the same character and what the learner called them; "
     caption += f"a cross and a heavy dashed frame mark a wrong answer. {told}."

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from neurometa.report import scores, words
 from neurometa.report.markup import missing, paragraph, section, text
 from neurometa.report.read import Reading
-from neurometa.report.scores import Evaluated
+from neurometa.report.scores import Evaluated, comparable
 
 
 def title(runs: Sequence[Reading]) -> str:
@@ -20,12 +20,6 @@ def title(runs: Sequence[Reading]) -> str:
             told = f"a spiking network gets {spiking.after.mean:.1f} % right, its conventional twin {twin.after.mean:.1f} %"
             return f"New characters from {_examples(spiking)}: {told}"
     return f"{len(runs)} learners, judged on characters they had never seen"
-
-
-def comparable(runs: Sequence[Reading]) -> bool:
-    """Whether every run was judged on the same kind of problem."""
-    kinds = {(words.part(run, "task", "kind"), one.split, one.ways, one.shots) if (one := scores.main(run)) else None for run in runs}
-    return len(kinds) == 1 and None not in kinds
 
 
 def opening(runs: Sequence[Reading], labels: Sequence[str]) -> str:

@@ -13,7 +13,10 @@ ROW = 46
 
 
 class Score(NamedTuple):
-    """Accuracy of one evaluation in percent; a half-width of the 95 % interval stands beside each mean; None where not measured."""
+    """Accuracy of one evaluation in percent; a half-width of the 95 % interval stands beside each mean; None where not measured.
+
+    `guess` says that nothing was measured before adaptation, where there is no readout: `before` is then chance.
+    """
 
     group: str
     label: str
@@ -24,6 +27,7 @@ class Score(NamedTuple):
     before: float | None = None
     before_ci95: float = 0.0
     zeroed: float | None = None
+    guess: bool = False
 
 
 class Curve(NamedTuple):
@@ -64,7 +68,8 @@ def accuracy(scores: Sequence[Score], width: Number) -> Figure:
             ax.text(0, place + up, score.group, transform=ax.get_yaxis_transform(), va="bottom", fontsize=13, fontweight="bold", color=INK)
         _score(ax, place, score)
         row(ax, place, score.label, f"{score.after:.1f} ± {score.after_ci95:.1f} %", pick(SERIES, score.series))
-    _accuracy_key(figure, any(score.zeroed is not None for score in scores))
+    shown = {"before": any(not score.guess for score in scores), "hidden updates off": any(score.zeroed is not None for score in scores)}
+    _accuracy_key(figure, shown)
     return figure
 
 
@@ -84,6 +89,7 @@ def _score(ax: Axes, y: Number, score: Score) -> None:
     ax.plot([score.chance] * 2, [y - 0.2, y + 0.2], color=MUTED, lw=1.6, ls=(0, (2, 1.5)))
     if score.before is not None:
         ax.plot([score.before, score.after], [y, y], color=colour, lw=2.5, alpha=0.45)
+    if score.before is not None and not score.guess:
         ax.errorbar(score.before, y, xerr=score.before_ci95, color=colour, lw=2, capsize=4)
         ax.plot(score.before, y, mark, color=colour, mfc=PAPER, mew=2, ms=9)
     if score.zeroed is not None:
@@ -92,14 +98,13 @@ def _score(ax: Axes, y: Number, score: Score) -> None:
     ax.plot(score.after, y, mark, color=colour, ms=10)
 
 
-def _accuracy_key(figure: Figure, zeroed: bool) -> None:
+def _accuracy_key(figure: Figure, shown: dict[str, bool]) -> None:
     width = figure.get_figwidth() * 72
     key = axes(figure, 0, 2, width, 22)
     key.set(xlim=(0, width), ylim=(0, 1), xticks=[], yticks=[])
     x = 22.0
-    entries = [("o", PAPER, "before"), ("o", MUTED, "after"), ("|", MUTED, "chance")]
-    entries += [("x", MUTED, "hidden updates off")] if zeroed else []
-    for mark, face, text in entries:
+    entries = [("o", PAPER, "before"), ("o", MUTED, "after"), ("|", MUTED, "chance"), ("x", MUTED, "hidden updates off")]
+    for mark, face, text in (entry for entry in entries if shown.get(entry[2], True)):
         key.plot(x, 0.5, mark, color=MUTED, mfc=face, mew=1.6, ms=8)
         key.text(x + 10, 0.5, text, va="center_baseline", fontsize=12, color=MUTED)
         x += 27 + 6.5 * len(text)

@@ -11,7 +11,8 @@ import numpy as np
 import polars as pl
 
 from neurometa.errors import UserError
-from neurometa.experiment.config import Experiment
+from neurometa.experiment.folder import find
+from neurometa.experiment.load import convert
 
 METRICS = {"step": pl.Int64, "loss": pl.Float64, "accuracy": pl.Float64, "elapsed_s": pl.Float64}
 
@@ -53,10 +54,9 @@ def load(folder: Path) -> Reading:
     Raises:
         UserError: the folder has no readable config.toml, so it is no run.
     """
-    inside = [] if (folder / "config.toml").is_file() else sorted(path.parent for path in folder.glob("*/config.toml"))
-    folder = inside[0] if len(inside) == 1 else folder
+    folder = find(folder)
     gaps: dict[str, str] = {}
-    text, config = _config(folder)
+    text, config = _config(folder / "config.toml")
     evaluations = (_json(path, gaps, f"evaluations/{path.name}") for path in sorted((folder / "evaluations").glob("*.json")))
     return Reading(
         folder=folder,
@@ -71,18 +71,15 @@ def load(folder: Path) -> Reading:
     )
 
 
-def _config(folder: Path) -> tuple[str, dict[str, Any]]:
-    path = folder / "config.toml"
-    if not path.is_file():
-        raise UserError(f"{folder} is not a run folder: it has no config.toml. Give a folder that 'neurometa run' wrote.")
+def _config(path: Path) -> tuple[str, dict[str, Any]]:
     try:
         text = path.read_text(encoding="utf-8")
         config = tomllib.loads(text)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
         raise UserError(f"{path} cannot be read ({problem}). Give a folder that 'neurometa run' wrote.") from problem
     try:
-        return text, msgspec.to_builtins(msgspec.convert(config, Experiment))
-    except msgspec.ValidationError:
+        return text, msgspec.to_builtins(convert(config, str(path)))
+    except UserError:
         return text, config  # written by another version: what is there is still shown
 
 

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 from neurometa.report import figures, scores, words
 from neurometa.report.markup import Figures, missing, paragraph, section, table
-from neurometa.report.opening import comparable
 from neurometa.report.read import Reading
-from neurometa.report.scores import Evaluated
+from neurometa.report.scores import Evaluated, comparable
 
 
 def comparison(runs: Sequence[Reading], labels: Sequence[str], show: Figures) -> str:
@@ -46,9 +45,11 @@ def accuracy(runs: Sequence[Reading], labels: Sequence[str], show: Figures) -> s
 def _told(one: Evaluated) -> list[str]:
     told = []
     if one.before is not None and one.chance is not None:
-        close = abs(one.before.mean - one.chance) <= max(3 * one.before.ci95, 1.0)
+        close = abs(one.before.mean - one.chance) <= one.before.ci95
         at = "at chance" if close else f"guessing would give {one.chance:.0f} %"
-        told.append(f"Before it saw the examples, the same network was right {one.before} of the time: {at}.")
+        measured = f"Before it saw the examples, the same network was right {one.before} of the time: {at}."
+        guessed = f"Before it saw the examples it had no readout yet, so its answer was a guess: right {one.chance:.0f} % of the time."
+        told.append(guessed if one.guess else measured)
         told.append(f"After adapting to them: {one.after}. Adaptation is worth {one.after.mean - one.before.mean:+.1f} points.")
     if one.zeroed is not None:
         worth = one.after.mean - one.zeroed.mean
@@ -62,11 +63,19 @@ def _table(found: Sequence[tuple[str, Evaluated]], several: bool) -> str:
     head += (["Hidden updates off"] if zeroed else []) + ["Episodes", "Seed", "Characters"]
     lines = []
     for label, one in found:
-        line = ([label] if several else []) + [one.task, one.after, one.before or "-", f"{one.chance:.1f} %" if one.chance else "-"]
+        line = ([label] if several else []) + [one.task, one.after, _before(one), f"{one.chance:.1f} %" if one.chance else "-"]
         line += [one.zeroed or "-"] if zeroed else []
         lines.append([*line, f"{one.episodes:,}" if one.episodes else "-", "-" if one.seed is None else one.seed, one.split])
     caption = "Every evaluation on unseen characters: mean accuracy and half-width of its 95 % interval"
+    if any(one.guess for _, one in found):
+        caption += "; a guess: before adaptation no readout is written yet"
     return table(caption, head, lines, words=2 if several else 1)
+
+
+def _before(one: Evaluated) -> str:
+    if one.guess and one.chance:
+        return f"{one.chance:.1f} %, a guess"
+    return str(one.before or "-")
 
 
 def learning(runs: Sequence[Reading], labels: Sequence[str], show: Figures) -> str:

@@ -1,5 +1,6 @@
 """The measured numbers of a run, gathered from summary.json and evaluations/ into one shape."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from neurometa.report import words
@@ -18,7 +19,7 @@ class Interval(NamedTuple):
 
 
 class Evaluated(NamedTuple):
-    """One evaluation; None where a file does not tell."""
+    """One evaluation; None where a file does not tell. `guess`: `before` is chance by definition, for want of a readout."""
 
     split: str
     ways: int | None
@@ -27,6 +28,7 @@ class Evaluated(NamedTuple):
     seed: int | None
     after: Interval
     before: Interval | None
+    guess: bool
     zeroed: Interval | None
     command: str | None
     main: bool
@@ -67,6 +69,12 @@ def main(run: Reading) -> Evaluated | None:
     return next(iter(evaluations(run)), None)
 
 
+def comparable(runs: Sequence[Reading]) -> bool:
+    """Whether every run was judged on the same kind of problem."""
+    kinds = {(words.part(run, "task", "kind"), one.split, one.ways, one.shots) if (one := main(run)) else None for run in runs}
+    return len(kinds) == 1 and None not in kinds
+
+
 def _evaluated(run: Reading, source: dict[str, Any], after: Interval, main: bool) -> Evaluated:
     task = source.get("task") if isinstance(source.get("task"), dict) else {}
 
@@ -81,6 +89,7 @@ def _evaluated(run: Reading, source: dict[str, Any], after: Interval, main: bool
         seed=told("seed"),
         after=after,
         before=interval(source.get("before_adaptation")),
+        guess=words.written(run),
         zeroed=interval(source.get("zeroed_hidden")),
         command=source.get("command"),
         main=main,
@@ -92,7 +101,7 @@ def rates(run: Reading) -> tuple[dict[str, float], str]:
     for source in (run.summary or {}, *run.evaluations):
         found = source.get("rates")
         if isinstance(found, dict) and found:
-            return {layer(name): float(rate) for name, rate in found.items()}, "the whole evaluation"
+            return {layer(name): float(rate) for name, rate in found.items()}, "the queries of five of its problems"
     arrays = run.episode or {}
     if not {"rates", "layers"} <= arrays.keys():
         return {}, ""

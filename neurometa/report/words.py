@@ -29,6 +29,11 @@ def steps(run: Reading) -> int | None:
     return found if spiking(run) and isinstance(found, int) else None
 
 
+def written(run: Reading) -> bool:
+    """Whether the plasticity makes the readout itself, so that before adaptation there is none and the answer is a guess."""
+    return part(run, "plasticity", "kind") == "prototype"
+
+
 def count(value: int | float, thing: str) -> str:
     """Write `1 example`, `2,000 examples`."""
     return f"{value:,.0f} {thing}" + ("" if value == 1 else "s")

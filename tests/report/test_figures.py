@@ -32,6 +32,12 @@ def test_accuracy_marks_stand_at_before_and_after(width):
     assert (pixels(figure) < 128).any()
 
 
+def test_a_guess_has_no_open_mark():
+    guess = Score("5-way 1-shot", "", 0, 20.0, 93.0, 0.3, 20.0, 0.0, guess=True)
+    marks = [line for line in plots.accuracy([guess], WIDE).axes[0].lines if line.get_marker() == "o"]
+    assert [float(line.get_xdata()[0]) for line in marks] == [93.0]
+
+
 def test_smoothing_keeps_a_constant_and_the_length():
     values = np.full(200, 40.0)
     mean, window = plots.smooth(values)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from neurometa.errors import UserError
-from neurometa.report import opening, page, read, words
+from neurometa.report import figures, opening, page, read, words
 
 
 class Reader(HTMLParser):
@@ -85,10 +85,45 @@ def test_page_says_the_numbers_of_the_summary(single):
     assert f"{summary['accuracy']['mean']:.1f}" in text
     assert f"{summary['parameters']:,}" in text
     assert f"{summary['spikes_per_inference']:,.0f}" in text
-    for said in ("20.0 ± 0.0 %", "93.5 ± 0.3 %", "71.2 ± 0.8 %", "20-way 1-shot", "5-way 5-shot"):
+    for said in ("20.0 %, a guess", "93.5 ± 0.3 %", "71.2 ± 0.8 %", "20-way 1-shot", "5-way 5-shot"):
         assert said in text
     for said in ("1,000", "chance 20 %", "61 s", "59 s", "3f2c9d1"):
         assert said in text
+
+
+def rewritten(run: Path, rule: str, **changed: object) -> tuple[read.Reading, str]:
+    """The run with another plasticity and other entries in every evaluation, and the words of its page."""
+    config = (run / "config.toml").read_text()
+    (run / "config.toml").write_text(config.replace('[plasticity]\nkind = "prototype"', f'[plasticity]\nkind = "{rule}"'))
+    for path in (run / "summary.json", *(run / "evaluations").iterdir()):
+        path.write_text(json.dumps({**json.loads(path.read_text()), **changed}))
+    return read.load(run), Reader(page.write([run]).read_text(encoding="utf-8")).text
+
+
+def test_without_a_readout_before_adaptation_a_guess_is_called_a_guess(copy):
+    run, text = rewritten(copy, "prototype")
+    assert "Before it saw the examples it had no readout yet, so its answer was a guess: right 20 % of the time." in text
+    assert "the same network was right" not in text
+    assert "before adaptation it named" not in text
+    drawing = figures.accuracy([run], ["run"])
+    assert "the answer is a guess" in drawing.caption
+    assert "20.0 % before (a guess)" in drawing.alt
+
+
+@pytest.mark.parametrize(("before", "said"), [((20.3, 0.4), "at chance"), ((20.9, 0.4), "guessing would give 20 %")])
+def test_a_head_is_at_chance_where_chance_lies_inside_the_interval(copy, before, said):
+    run, text = rewritten(copy, "bptt", before_adaptation=dict(zip(("mean", "ci95"), before, strict=True)))
+    assert f"the same network was right {before[0]} ± 0.4 % of the time: {said}." in text
+    assert "guess:" not in text
+    drawing = figures.accuracy([run], ["run"])
+    assert "a guess" not in drawing.caption + drawing.alt
+
+
+def test_a_head_says_how_many_it_named_right_before(copy):
+    run, text = rewritten(copy, "bptt")
+    assert run.episode is not None
+    right = (run.episode["predicted_before"] == run.episode["query_y"]).sum()
+    assert f"before adaptation it named {right} of these 25 right" in text
 
 
 def test_page_names_the_commands_that_repeat_it(single):
@@ -124,6 +159,10 @@ def test_two_runs_are_set_side_by_side(pair):
 def test_runs_judged_on_other_problems_are_said_to_differ(make_run):
     runs = [read.load(make_run()), read.load(make_run("twenty", ways=20))]
     assert "not all judged on the same kind of problem" in opening.opening(runs, ["five", "twenty"])
+    for together, alike in ((runs, False), (runs[:1] * 2, True)):
+        drawing = figures.comparison(together, ["five", "twenty"])
+        assert drawing is not None
+        assert ("judged on the same kind of problem" in drawing.caption) is alike
     assert "five: It is shown 1 example of each of 5 characters" in opening.method(runs, ["five", "twenty"])
 
 
@@ -212,6 +251,14 @@ def test_page_that_cannot_be_written_is_one_line(copy, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be written"):
         page.write([copy], tmp_path / "file" / "page.html")
+
+
+def test_a_table_that_is_switched_off_is_read_as_this_version_wrote_it(copy):
+    config = (copy / "config.toml").read_text()
+    (copy / "config.toml").write_text(config.replace("binary = true", "augment = false"))
+    read_as = read.load(copy).config
+    assert read_as["task"]["augment"] is None
+    assert read_as["training"]["schedule"] == "cosine", "defaults are filled in"
 
 
 def test_folder_that_holds_one_run_stands_for_it(copy):
