@@ -56,7 +56,13 @@ def trainer(experiment: config.Experiment, data: Path | None) -> Trainer:
     """Build the outer loop on the task's training classes."""
     settings = {field: getattr(experiment.training, field) for field in TrainerSettings._fields}
     built = learner(experiment, experiment.task.ways)
-    task, estimator = _training_task(experiment.task, data), _estimator(experiment.estimator)
+    estimator = _estimator(experiment.estimator)
+    if estimator.needs_graph and not built.plasticity.exact_graph:
+        raise UserError(
+            f"estimator {_kind(experiment.estimator)} differentiates through the adaptation, "
+            f"which plasticity {_kind(experiment.plasticity)} does not allow: choose estimator first-order or reptile"
+        )
+    task = _training_task(experiment.task, data)
     return Trainer(built, task, estimator, TrainerSettings(**settings), experiment.seed)
 
 

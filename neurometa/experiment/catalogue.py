@@ -1,7 +1,6 @@
 """What there is to choose from: the names that `kind = "..."` takes, and whether each can be used on this machine."""
 
 import importlib
-import importlib.util
 from typing import Any
 
 import msgspec.inspect as inspect
@@ -24,7 +23,8 @@ def catalogue(what: str) -> list[dict[str, Any]]:
     if what not in WHAT:
         raise UserError(f"list {what} is not known: expected one of {', '.join(WHAT)}")
     if what == "kernels":
-        return [_row("reference", True, "plain torch; defines what the others must equal"), _numba(), _triton()]
+        reference = _row("reference", True, "plain torch; defines what the others must equal")
+        return [reference, _numba(), _row("triton", False, "not written yet: neurometa runs on the CPU only")]
     if what == "chips":
         return []
     return _kinds(_FIELDS[what])
@@ -43,16 +43,6 @@ def _numba() -> dict[str, Any]:
     except ImportError as error:
         return _row("numba", False, f"numba cannot be imported ({error}); install it with `pip install numba`")
     return _row("numba", True, "the scan on the CPU, compiled on first use")
-
-
-def _triton() -> dict[str, Any]:
-    import torch
-
-    if not torch.cuda.is_available():
-        return _row("triton", False, "no CUDA device is visible to torch")
-    if importlib.util.find_spec("neurometa.core.kernels.triton") is None:
-        return _row("triton", False, f"neurometa has no CUDA kernel yet; {torch.cuda.get_device_name()} uses the reference")
-    return _row("triton", True, "the scan on CUDA devices")
 
 
 def _row(name: str, available: bool, why: str) -> dict[str, Any]:

@@ -33,11 +33,6 @@ class Checkpoint(NamedTuple):
     step: int
     digest: str
 
-    @property
-    def resumable(self) -> bool:
-        """Whether it holds everything to go on; a published learner holds only its parameters."""
-        return "generator" in self.tensors
-
     def parameters(self) -> Params:
         """Slow parameters and buffers by their own names, for evaluation."""
         return {name.split("/", 1)[1]: tensor for name, tensor in self.tensors.items() if name.startswith(_LEARNER)}

@@ -9,6 +9,7 @@ from neurometa.errors import UserError
 from neurometa.experiment import build, session
 from neurometa.experiment.build import Question
 from neurometa.experiment.progress import Silent
+from neurometa.plasticity import bptt
 
 BPTT = {"plasticity.kind": "bptt"}
 CONV = {"network": {"kind": "conv", "channels": [4, 4], "strides": [2, 2], "pools": [1, 1]}}
@@ -33,6 +34,13 @@ def test_an_estimator_that_gives_learnt_rates_no_gradient_is_refused(experiment,
 @pytest.mark.parametrize("rule", ["prototype", "frozen"])
 def test_reptile_without_moving_weights_is_refused(experiment, rule):
     refused(experiment({"plasticity.kind": rule, "estimator.kind": "reptile"}), "reptile", rule, "choose estimator unrolled")
+
+
+def test_a_rule_without_exact_graph_is_refused_where_the_estimator_needs_one(experiment, monkeypatch):
+    monkeypatch.setattr(bptt.BPTT, "exact_graph", False)
+    refused(experiment(BPTT), "estimator unrolled", "plasticity bptt", "choose estimator first-order or reptile")
+    for estimator in ("first-order", "reptile"):
+        assert build.trainer(experiment({**BPTT, "estimator.kind": estimator}), None).step().step == 1
 
 
 def test_fast_patterns_that_match_nothing_list_the_names(experiment):

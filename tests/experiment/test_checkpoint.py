@@ -30,7 +30,7 @@ def test_a_checkpoint_is_read_back_bit_for_bit(trainer, tmp_path):
     saved = snapshot(trainer)
     checkpoint.write(tmp_path / "c.safetensors", saved)
     again = checkpoint.read(tmp_path / "c.safetensors")
-    assert (again.step, again.digest, again.resumable) == (3, "0" * 8, True)
+    assert (again.step, again.digest) == (3, "0" * 8)
     assert again.tensors.keys() == saved.tensors.keys()
     for name, tensor in saved.tensors.items():
         assert torch.equal(again.tensors[name], tensor), name
@@ -64,7 +64,6 @@ def test_all_that_is_not_a_tensor_is_one_json_string_under_one_key(trainer):
 def test_only_parameters_leaves_what_an_evaluation_needs(trainer):
     trainer.step()
     small = snapshot(trainer).only_parameters()
-    assert not small.resumable
     assert {name.split("/")[0] for name in small.tensors} <= {"slow", "buffer"}
     for name, value in trainer.parameters().items():
         assert torch.equal(small.parameters()[name], value)
