@@ -6,7 +6,6 @@
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import torch
@@ -40,18 +39,19 @@ def outcomes(learner: Learner, adapt: Adapt, slow: Params, episodes: Episode) ->
     return each._replace(statistics={**spread, **each.statistics})
 
 
-def loss_gradient(learner: Learner, adapt: Adapt, slow: Params, episodes: Episode) -> tuple[Outcome, Params]:
-    """Mean outcome over tasks, and the gradient of its loss with respect to every slow parameter."""
+def loss_gradient(learner: Learner, adapt: Adapt, slow: Params, episodes: Episode, still: Params) -> tuple[Outcome, Params]:
+    """Mean outcome over tasks, and the gradient of its loss with respect to every slow parameter; `still` are parameters of no gradient."""
     together = learner.plasticity.readout_only or learner.network.vmappable
     parts = [episodes] if together else [tree_map(lambda x, i=i: x[i : i + 1], episodes) for i in range(len(episodes.support.y))]
 
-    def loss(params: Params, part: Episode) -> tuple[Tensor, Outcome]:
-        mean = averaged(outcomes(learner, adapt, params, part))
-        return mean.loss, mean
+    leaves = {name: value.detach().requires_grad_() for name, value in slow.items()}
 
-    results = [torch.func.grad(partial(loss, part=part), has_aux=True)(slow) for part in parts]
-    gradient, outcome = tree_map(lambda *values: sum(values) / len(parts), *results)
-    return outcome, gradient
+    def one(part: Episode) -> tuple[Outcome, Params]:
+        mean = averaged(outcomes(learner, adapt, {**leaves, **still}, part))
+        gradient = torch.autograd.grad(mean.loss, list(leaves.values()), materialize_grads=True)  # not torch.func's, which keeps its graph
+        return tree_map(Tensor.detach, mean), dict(zip(leaves, gradient, strict=True))
+
+    return tree_map(lambda *values: sum(values) / len(parts), *map(one, parts))
 
 
 def has_time(network: Any, x: Tensor) -> bool:
@@ -92,6 +92,11 @@ def redealt(episodes: Episode, timed: bool = False) -> Episode:
 def averaged(outcome: Outcome) -> Outcome:
     """Mean over the leading task axis; of a truth value, the share of tasks where it holds."""
     return tree_map(lambda x: (x.to(outcome.loss) if x.dtype == torch.bool else x).mean(0), outcome)
+
+
+def measured(learner: Learner, slow: Params, episodes: Episode) -> Params:
+    """Normalisation statistics of the unadapted network on the supports of all tasks together; queries are not looked at."""
+    return _features(learner.network.split()[0], slow, episodes.support)[1]
 
 
 def _one(learner: Learner, adapt: Adapt, slow: Params, episode: Episode) -> Outcome:

@@ -18,8 +18,15 @@ class Estimator(Protocol):
         """Whether the plasticity must be differentiable."""
         ...
 
-    def __call__(self, learner: Learner, slow: Params, episodes: Episode) -> tuple[Outcome, Params]:
-        """Mean outcome over tasks and the gradient for each slow parameter it has one for."""
+    def __call__(self, learner: Learner, slow: Params, episodes: Episode, still: Params | None = None) -> tuple[Outcome, Params]:
+        """Mean outcome over tasks and the gradient for each slow parameter it has one for.
+
+        Args:
+            learner: what adapts.
+            slow: trained parameters.
+            episodes: encoded, with a leading task axis.
+            still: parameters that are not trained: the normalisation statistics to use.
+        """
         ...
 
 
@@ -37,15 +44,16 @@ class Unrolled(NamedTuple):
         """Yes."""
         return True
 
-    def __call__(self, learner: Learner, slow: Params, episodes: Episode) -> tuple[Outcome, Params]:
+    def __call__(self, learner: Learner, slow: Params, episodes: Episode, still: Params | None = None) -> tuple[Outcome, Params]:
         """Differentiate through everything."""
-        return loss_gradient(learner, Learner.adapt, slow, episodes)
+        return loss_gradient(learner, Learner.adapt, slow, episodes, still or {})
 
 
 class FirstOrder(NamedTuple):
     """The gradient at the adapted weights, applied to the initial ones: what plasticity changed counts as constant.
 
-    g = mean over tasks of dL_query/dw at w = fast, for a slow weight w that moved; fast weights with no slow counterpart are constants
+    g = mean over tasks of dL_query/dw at w = fast, for a slow weight w that moved; fast weights with no slow counterpart are constants,
+    so that what only shapes these (a prototype's scale) is not trained
 
     Source:
         First-order MAML: Nichol, Achiam & Schulman 2018, arXiv:1803.02999, section 5.
@@ -56,9 +64,9 @@ class FirstOrder(NamedTuple):
         """No."""
         return False
 
-    def __call__(self, learner: Learner, slow: Params, episodes: Episode) -> tuple[Outcome, Params]:
+    def __call__(self, learner: Learner, slow: Params, episodes: Episode, still: Params | None = None) -> tuple[Outcome, Params]:
         """Differentiate the query loss only."""
-        return loss_gradient(learner, _constant_change, slow, episodes)
+        return loss_gradient(learner, _constant_change, slow, episodes, still or {})
 
 
 class Reptile(NamedTuple):
@@ -67,7 +75,7 @@ class Reptile(NamedTuple):
     g = mean over tasks of (slow - fast)
 
     Source:
-        Nichol, Achiam & Schulman 2018, arXiv:1803.02999, algorithm 1 (batched).
+        Nichol, Achiam & Schulman 2018, arXiv:1803.02999, the batched version.
     """
 
     @property
@@ -75,13 +83,15 @@ class Reptile(NamedTuple):
         """No."""
         return False
 
-    def __call__(self, learner: Learner, slow: Params, episodes: Episode) -> tuple[Outcome, Params]:
+    def __call__(self, learner: Learner, slow: Params, episodes: Episode, still: Params | None = None) -> tuple[Outcome, Params]:
         """Adapt, and take the way walked as the gradient."""
 
+        params = {**slow, **(still or {})}
+
         def walked(episode: Episode) -> tuple[Params, Outcome]:
-            adapted = learner.adapt(slow, episode.support)
+            adapted = learner.adapt(params, episode.support)
             gradient = {name: slow[name] - value for name, value in adapted.fast.items() if name in slow}
-            return gradient, learner.outcome(slow, adapted, episode.query)
+            return gradient, learner.outcome(params, adapted, episode.query)
 
         episodes = redealt(episodes, has_time(learner.network, episodes.support.x)) if learner.redeal else episodes
         gradient, outcome = over_tasks(walked, episodes, learner.network.vmappable)
@@ -90,7 +100,7 @@ class Reptile(NamedTuple):
 
 def _constant_change(learner: Learner, slow: Params, support: Data) -> Adapted:
     """Adapt with d fast / d slow = identity where the names agree."""
-    still = detach(slow)
-    adapted = learner.adapt(still, Data(support.x.detach(), support.y))
-    fast = {name: slow[name] + (value - still[name]).detach() if name in slow else value.detach() for name, value in adapted.fast.items()}
+    fixed = detach(slow)
+    adapted = learner.adapt(fixed, Data(support.x.detach(), support.y))
+    fast = {name: slow[name] + (value - fixed[name]).detach() if name in slow else value.detach() for name, value in adapted.fast.items()}
     return adapted._replace(fast=fast, statistics=detach(adapted.statistics))

@@ -8,9 +8,10 @@ from torch import Tensor
 
 from neurometa.core.tree import finite, norm
 from neurometa.errors import UserError
+from neurometa.meta.adapt import measured
 from neurometa.meta.estimators import Estimator
 from neurometa.meta.learner import Learner
-from neurometa.types import Params, TaskFamily
+from neurometa.types import Episode, Params, TaskFamily
 
 
 class TrainerSettings(NamedTuple):
@@ -79,17 +80,17 @@ class Trainer:
         before = self.generator.get_state()
         episodes = self.learner.encode(self.task.sample(self.generator, self.settings.tasks), self.generator)
         slow = {name: value.detach() for name, value in self.slow.items()}
-        outcome, gradient = self.estimator(self.learner, slow, episodes)
+        still = self._statistics_to_use(slow, episodes)
+        outcome, gradient = self.estimator(self.learner, slow, episodes, still)
         size = norm(gradient)
-        measured = {"loss": outcome.loss, "gradient": size, **outcome.statistics}
-        if not bool(finite(measured)) or not bool(outcome.finite == 1):
+        if not bool(finite({"loss": outcome.loss, "gradient": size, **still, **outcome.statistics})) or not bool(outcome.finite == 1):
             self.generator.set_state(before)
             raise UserError(
                 f"step {self.at + 1}: loss {float(outcome.loss)} with gradient norm {float(size)} given, finite numbers expected; "
                 "lower training.learning_rate or the inner rate, or set training.clip"
             )
         self._descend(gradient, size)
-        self._fold(outcome.statistics)
+        self.buffers = still or self._folded(outcome.statistics)
         self.at += 1
         return Progress(self.at, float(outcome.loss), float(outcome.accuracy))
 
@@ -102,10 +103,18 @@ class Trainer:
         self.optimiser.param_groups[0]["lr"] = self.settings.learning_rate * share
         self.optimiser.step()
 
-    def _fold(self, statistics: Params) -> None:
-        for name, value in statistics.items():
-            old = self.buffers.get(name, value.detach())
-            self.buffers[name] = torch.lerp(old, value.detach(), self.settings.momentum_of_statistics)
+    def _statistics_to_use(self, slow: Params, episodes: Episode) -> Params:
+        """Running statistics for a rule that moves the weights below the readout, so that it is trained as it will be judged.
+
+        A rule that moves the readout alone is normalised by the supports of all tasks together, which the running ones approach.
+        """
+        if self.learner.plasticity.readout_only:
+            return {}
+        return self._folded(measured(self.learner, slow, episodes))
+
+    def _folded(self, statistics: Params) -> Params:
+        share = self.settings.momentum_of_statistics
+        return {name: torch.lerp(self.buffers.get(name, value).detach(), value.detach(), share) for name, value in statistics.items()}
 
     def snapshot(self) -> dict[str, Tensor]:
         """Copies of everything that a bit-identical continuation needs, apart from `at`."""
