@@ -80,13 +80,14 @@ def evaluate(
 
     What is left out is taken from the [evaluation] of its experiment.
     """
-    from neurometa.experiment import evaluation, folder
+    from neurometa.experiment import evaluation, folder, progress
     from neurometa.experiment.build import Question
 
     opened = folder.open_run(path)
     default = opened.experiment.evaluation
     asked = Question(ways or default.ways, shots or default.shots, queries or default.queries, split, within_alphabet)
-    summary = evaluation.ask(opened, asked, episodes or default.episodes, default.seed if seed is None else seed, data)
+    seed = default.seed if seed is None else seed
+    summary = evaluation.ask(opened, asked, episodes or default.episodes, seed, data, progress.watch(quiet=as_json))
     if as_json:
         return _json(summary)
     _show(summary)

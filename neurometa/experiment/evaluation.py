@@ -16,6 +16,7 @@ from neurometa.errors import UserError
 from neurometa.experiment import atomic, build, checkpoint, folder
 from neurometa.experiment.build import Question
 from neurometa.experiment.folder import Run
+from neurometa.experiment.progress import Watch
 from neurometa.meta.evaluate import Evaluated, evaluate, portrait
 from neurometa.types import Params, TaskFamily
 
@@ -23,8 +24,8 @@ SCHEMA = 1
 """Version of summary.json and of the evaluations."""
 
 
-def ask(run: Run, asked: Question, episodes: int, seed: int, data: Path | None) -> dict[str, Any]:
-    """Evaluate the learner of a run and keep the answer under evaluations/ (a published learner is only read).
+def ask(run: Run, asked: Question, episodes: int, seed: int, data: Path | None, watch: Watch) -> dict[str, Any]:
+    """Evaluate the learner of a run and keep the answer under evaluations/, see `keep` (a published learner is only read).
 
     Args:
         run: a run with a checkpoint, or a published learner.
@@ -32,18 +33,32 @@ def ask(run: Run, asked: Question, episodes: int, seed: int, data: Path | None) 
         episodes: number of episodes, at least 2.
         seed: of the episodes.
         data: where the task's files lie.
+        watch: told what happens.
     Returns:
         The summary, as written.
     """
     saved = checkpoint.read(run.checkpoint)
     torch.set_num_threads(run.experiment.training.threads)
-    summary = answer(run, saved.parameters(), build.unseen(run.experiment, asked, data), asked, episodes, seed)
+    task = build.unseen(run.experiment, asked, data)
+    try:
+        summary = {**answer(run, saved.parameters(), task, asked, episodes, seed, watch), "step": saved.step}
+    finally:
+        watch.close()
     if not run.published:
-        folder.write_json(run.evaluation(name(run, asked, seed)), summary)
+        keep(run.evaluation(name(run, asked, seed)), summary, watch)
     return summary
 
 
-def answer(run: Run, params: Params, task: TaskFamily, asked: Question, episodes: int, seed: int) -> dict[str, Any]:
+def keep(path: Path, summary: dict[str, Any], watch: Watch) -> None:
+    """Write an evaluation, unless the file holds one of the same learner over more episodes."""
+    before = folder.read_json(path) if path.exists() else {}
+    if before.get("step", summary["step"]) == summary["step"] and before.get("episodes", 0) > summary["episodes"]:
+        watch.say(f"this evaluation of {summary['episodes']} episodes is not kept: {path} holds one of {before['episodes']}")
+        return
+    folder.write_json(path, summary)
+
+
+def answer(run: Run, params: Params, task: TaskFamily, asked: Question, episodes: int, seed: int, watch: Watch) -> dict[str, Any]:
     """Evaluate parameters on the task that was asked for; nothing is written."""
     if episodes < 2:
         raise UserError(f"{episodes} episodes given, expected at least 2: one episode has no interval")

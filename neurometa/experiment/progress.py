@@ -19,6 +19,10 @@ class Watch(Protocol):
         """Show where the training is; `accuracy` in percent."""
         ...
 
+    def judged(self, episodes: int, total: int) -> None:
+        """Show where the evaluation is."""
+        ...
+
     def close(self) -> None:
         """Leave the terminal as it was."""
         ...
@@ -33,6 +37,27 @@ class Silent:
     def at(self, step: int, total: int, loss: float, accuracy: float) -> None:
         """Ignore the place."""
 
+    def judged(self, episodes: int, total: int) -> None:
+        """Ignore the place."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class Words:
+    """Shows what is said, not how far the work is."""
+
+    def say(self, text: str) -> None:
+        """Write one line."""
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+
+    def at(self, step: int, total: int, loss: float, accuracy: float) -> None:
+        """Ignore the place."""
+
+    def judged(self, episodes: int, total: int) -> None:
+        """Ignore the place."""
+
     def close(self) -> None:
         """Do nothing."""
 
@@ -42,7 +67,7 @@ class Lines:
 
     def __init__(self, every_s: float = 10.0) -> None:
         """Show a line at most every `every_s` seconds."""
-        self._every_s, self._next = every_s, 0.0
+        self._every_s, self._next, self._judging = every_s, 0.0, 0.0
 
     def say(self, text: str) -> None:
         """Write one line."""
@@ -56,6 +81,14 @@ class Lines:
             self._next = now + self._every_s
             self.say(f"step {step}/{total}  loss {loss:.3f}  accuracy {accuracy:.1f} %")
 
+    def judged(self, episodes: int, total: int) -> None:
+        """Write a line if it is time for one, none for an evaluation that takes less."""
+        now = time.monotonic()
+        self._judging = self._judging or now + self._every_s
+        if now >= self._judging:
+            self._judging = now + self._every_s
+            self.say(f"evaluation {episodes}/{total} episodes")
+
     def close(self) -> None:
         """Do nothing."""
 
@@ -68,6 +101,7 @@ class Bar:
         state = TextColumn("{task.description}"), TextColumn("{task.fields[state]}")
         self._progress = Progress(state[0], BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), state[1], console=console)
         self._task = self._progress.add_task("meta-training", state="", visible=False)
+        self._evaluation = self._progress.add_task("evaluation", state="", visible=False)
 
     def say(self, text: str) -> None:
         """Write one line above the bar."""
@@ -79,12 +113,19 @@ class Bar:
         state = f"loss {loss:.3f}  accuracy {accuracy:.1f} %"
         self._progress.update(self._task, completed=step, total=total, state=state, visible=True)
 
+    def judged(self, episodes: int, total: int) -> None:
+        """Move a bar of its own."""
+        self._progress.start()
+        self._progress.update(self._evaluation, completed=episodes, total=total, visible=True)
+
     def close(self) -> None:
         """Leave the bar where it is."""
         self._progress.stop()
 
 
-def watch() -> Watch:
-    """A bar where standard error is a terminal, lines elsewhere."""
+def watch(quiet: bool = False) -> Watch:
+    """A bar where standard error is a terminal, lines elsewhere; `quiet`: neither, only what is said."""
+    if quiet:
+        return Words()
     console = Console(stderr=True)
     return Bar(console) if console.is_terminal else Lines()

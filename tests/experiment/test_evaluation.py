@@ -11,6 +11,7 @@ from neurometa.cli import _exit_code
 from neurometa.errors import UserError
 from neurometa.experiment import evaluation, folder
 from neurometa.experiment.build import Question
+from neurometa.experiment.progress import Silent, Words
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def test_the_interval_is_that_of_the_textbook(accuracies):
 
 
 def test_the_same_question_gets_the_same_answer(run):
-    first, second = (evaluation.ask(run, Question(3, 1, 2), 20, 1, None) for _ in range(2))
+    first, second = (evaluation.ask(run, Question(3, 1, 2), 20, 1, None, Silent()) for _ in range(2))
     assert {**first, "wall_s": 0} == {**second, "wall_s": 0}
     kept = json.loads(run.evaluation("unseen-3w1s-1").read_text())
     assert kept == second
@@ -39,19 +40,37 @@ def test_the_same_question_gets_the_same_answer(run):
 
 def test_an_evaluation_repeats_the_summary_of_the_run(run):
     summary = json.loads(run.summary.read_text())
-    again = evaluation.ask(run, Question(3, 1, 2), 20, 1, None)
+    again = evaluation.ask(run, Question(3, 1, 2), 20, 1, None, Silent())
     assert again["accuracy"] == summary["accuracy"]
     assert again["rates"] == summary["rates"]
 
 
 def test_other_questions_get_files_of_their_own(run):
-    evaluation.ask(run, Question(5, 2, 2), 5, 7, None)
+    evaluation.ask(run, Question(5, 2, 2), 5, 7, None, Silent())
     assert run.evaluation("unseen-5w2s-7").exists()
     assert run.evaluation("unseen-3w1s-1").exists()
 
 
+def test_of_two_evaluations_of_one_name_the_one_with_more_episodes_is_kept(run, capsys):
+    path = run.evaluation("unseen-3w1s-1")
+    for episodes, kept, told in ((21, 21, False), (6, 21, True), (21, 21, False), (22, 22, False)):
+        before = path.read_bytes()
+        answered = evaluation.ask(run, Question(3, 1, 2), episodes, 1, None, Words())
+        assert answered["episodes"] == episodes
+        assert json.loads(path.read_text())["episodes"] == kept
+        said = capsys.readouterr().err
+        assert said == (f"this evaluation of {episodes} episodes is not kept: {path} holds one of {kept}\n" if told else "")
+        assert (path.read_bytes() == before) is told
+
+
+def test_an_evaluation_of_an_earlier_step_makes_way(run):
+    path = run.evaluation("unseen-3w1s-1")
+    folder.write_json(path, {**folder.read_json(path), "step": 14, "episodes": 1000})
+    assert evaluation.ask(run, Question(3, 1, 2), 6, 1, None, Silent()) == folder.read_json(path)
+
+
 def test_the_command_in_an_evaluation_repeats_it(run, capsys):
-    answered = evaluation.ask(run, Question(4, 1, 3), 6, 5, None)
+    answered = evaluation.ask(run, Question(4, 1, 3), 6, 5, None, Silent())
     program, *arguments = answered["command"].split()
     assert program == "neurometa"
     assert _exit_code([*arguments, "--json"]) == 0
@@ -60,7 +79,7 @@ def test_the_command_in_an_evaluation_repeats_it(run, capsys):
 
 
 def test_rates_and_accuracies_are_percent(run):
-    answered = evaluation.ask(run, Question(3, 1, 2), 20, 1, None)
+    answered = evaluation.ask(run, Question(3, 1, 2), 20, 1, None, Silent())
     assert set(answered["rates"]) == {"lif1"}
     assert 0.5 < answered["rates"]["lif1"] < 100, "a silent network proves nothing"
     assert 100 / 3 - 20 < answered["accuracy"]["mean"] <= 100
@@ -81,7 +100,7 @@ def test_rates_and_accuracies_are_percent(run):
 def test_a_question_that_cannot_be_asked_is_refused_and_nothing_is_written(run, asked, episodes, seed, words):
     before = sorted(run.path.rglob("*"))
     with pytest.raises(UserError, match=words) as caught:
-        evaluation.ask(run, asked, episodes, seed, None)
+        evaluation.ask(run, asked, episodes, seed, None, Silent())
     assert "\n" not in str(caught.value)
     assert sorted(run.path.rglob("*")) == before
 
@@ -89,4 +108,4 @@ def test_a_question_that_cannot_be_asked_is_refused_and_nothing_is_written(run, 
 def test_a_run_without_checkpoint_is_refused(run):
     run.checkpoint.unlink()
     with pytest.raises(UserError, match=r"checkpoint\.safetensors does not exist"):
-        evaluation.ask(run, Question(3, 1, 2), 5, 1, None)
+        evaluation.ask(run, Question(3, 1, 2), 5, 1, None, Silent())

@@ -24,7 +24,7 @@ def test_a_published_learner_holds_only_its_parameters(published, finished):
 
 def test_a_published_learner_answers_as_the_run_does_and_is_never_written(published, finished):
     before = {file: file.read_bytes() for file in published.path.rglob("*") if file.is_file()}
-    answered = evaluation.ask(published, Question(3, 1, 2), 20, 1, None)
+    answered = evaluation.ask(published, Question(3, 1, 2), 20, 1, None, Silent())
     assert answered["accuracy"] == json.loads(finished.summary.read_text())["accuracy"]
     assert {file: file.read_bytes() for file in published.path.rglob("*") if file.is_file()} == before
 
