@@ -81,7 +81,13 @@ class Adapted(NamedTuple):
 
 
 class Measures(NamedTuple):
-    """What one outer step measured, as scalar tensors averaged over its tasks (`accuracy` is 0..1)."""
+    """What the queries said of one adapted task, or the mean over tasks.
+
+    Attributes:
+        loss, accuracy: on the queries; accuracy is 0..1.
+        finite: whether the adapted weights are; over tasks, the share of them.
+        statistics: normalisation statistics measured on the support.
+    """
 
     loss: Tensor
     accuracy: Tensor

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from neurometa.meta.learner import Learner, Outcome
-from neurometa.types import Adapted, Data, Episode, Params
+from neurometa.meta.learner import Learner
+from neurometa.types import Adapted, Data, Episode, Measures, Params
 
 Adapt = Callable[[Learner, Params, Data], Adapted]
 """One task's adaptation: the only thing an outer loop sees of a plasticity."""
@@ -27,7 +27,7 @@ def over_tasks(function: Callable[[Episode], Any], episodes: Episode, vmappable:
     return tree_map(lambda *values: torch.stack(values), *results)
 
 
-def outcomes(learner: Learner, adapt: Adapt, slow: Params, episodes: Episode) -> Outcome:
+def outcomes(learner: Learner, adapt: Adapt, slow: Params, episodes: Episode) -> Measures:
     """Adapt to each encoded episode's support and judge on its queries; every tensor has a leading task axis."""
     statistics: Params = {}
     if learner.plasticity.readout_only:
@@ -39,14 +39,14 @@ def outcomes(learner: Learner, adapt: Adapt, slow: Params, episodes: Episode) ->
     return each._replace(statistics={**spread, **each.statistics})
 
 
-def loss_gradient(learner: Learner, adapt: Adapt, slow: Params, episodes: Episode, still: Params) -> tuple[Outcome, Params]:
+def loss_gradient(learner: Learner, adapt: Adapt, slow: Params, episodes: Episode, still: Params) -> tuple[Measures, Params]:
     """Mean outcome over tasks, and the gradient of its loss with respect to every slow parameter; `still` are parameters of no gradient."""
     together = learner.plasticity.readout_only or learner.network.vmappable
     parts = [episodes] if together else [tree_map(lambda x, i=i: x[i : i + 1], episodes) for i in range(len(episodes.support.y))]
 
     leaves = {name: value.detach().requires_grad_() for name, value in slow.items()}
 
-    def one(part: Episode) -> tuple[Outcome, Params]:
+    def one(part: Episode) -> tuple[Measures, Params]:
         mean = averaged(outcomes(learner, adapt, {**leaves, **still}, part))
         gradient = torch.autograd.grad(mean.loss, list(leaves.values()), materialize_grads=True)  # not torch.func's, which keeps its graph
         return tree_map(Tensor.detach, mean), dict(zip(leaves, gradient, strict=True))
@@ -64,7 +64,8 @@ def redealt(episodes: Episode, timed: bool = False) -> Episode:
 
     With n tasks, s shots and q queries a class, there are n (s + q) // s deals of n tasks each. Within a class, examples
     d s .. d s + s - 1 are support and the others query; between tasks, class j of new task t is class j of old task (t + g j) mod n.
-    Examples lie class by class, as a task family samples them. For training only: what is query here is support there.
+    Examples lie class by class, as a task family samples them. For training only: what is query here is support there, and where two
+    of the tasks happen to hold the same class, a dealt task can hold it twice under two labels.
 
     Args:
         episodes: encoded; every tensor has a leading task axis, then examples.
@@ -89,7 +90,7 @@ def redealt(episodes: Episode, timed: bool = False) -> Episode:
     return Episode(*(Data(x, y) for x, y in zip(xs, ys, strict=True)))
 
 
-def averaged(outcome: Outcome) -> Outcome:
+def averaged(outcome: Measures) -> Measures:
     """Mean over the leading task axis; of a truth value, the share of tasks where it holds."""
     return tree_map(lambda x: (x.to(outcome.loss) if x.dtype == torch.bool else x).mean(0), outcome)
 
@@ -99,7 +100,7 @@ def measured(learner: Learner, slow: Params, episodes: Episode) -> Params:
     return _features(learner.network.split()[0], slow, episodes.support)[1]
 
 
-def _one(learner: Learner, adapt: Adapt, slow: Params, episode: Episode) -> Outcome:
+def _one(learner: Learner, adapt: Adapt, slow: Params, episode: Episode) -> Measures:
     return learner.outcome(slow, adapt(learner, slow, episode.support), episode.query)
 
 

@@ -6,8 +6,8 @@ from torch.utils._pytree import tree_map
 
 from neurometa.core.tree import detach
 from neurometa.meta.adapt import averaged, has_time, loss_gradient, over_tasks, redealt
-from neurometa.meta.learner import Learner, Outcome
-from neurometa.types import Adapted, Data, Episode, Params
+from neurometa.meta.learner import Learner
+from neurometa.types import Adapted, Data, Episode, Measures, Params
 
 
 class Estimator(Protocol):
@@ -18,7 +18,7 @@ class Estimator(Protocol):
         """Whether the plasticity must be differentiable."""
         ...
 
-    def __call__(self, learner: Learner, slow: Params, episodes: Episode, still: Params | None = None) -> tuple[Outcome, Params]:
+    def __call__(self, learner: Learner, slow: Params, episodes: Episode, still: Params | None = None) -> tuple[Measures, Params]:
         """Mean outcome over tasks and the gradient for each slow parameter it has one for.
 
         Args:
@@ -44,7 +44,7 @@ class Unrolled(NamedTuple):
         """Yes."""
         return True
 
-    def __call__(self, learner: Learner, slow: Params, episodes: Episode, still: Params | None = None) -> tuple[Outcome, Params]:
+    def __call__(self, learner: Learner, slow: Params, episodes: Episode, still: Params | None = None) -> tuple[Measures, Params]:
         """Differentiate through everything."""
         return loss_gradient(learner, Learner.adapt, slow, episodes, still or {})
 
@@ -64,7 +64,7 @@ class FirstOrder(NamedTuple):
         """No."""
         return False
 
-    def __call__(self, learner: Learner, slow: Params, episodes: Episode, still: Params | None = None) -> tuple[Outcome, Params]:
+    def __call__(self, learner: Learner, slow: Params, episodes: Episode, still: Params | None = None) -> tuple[Measures, Params]:
         """Differentiate the query loss only."""
         return loss_gradient(learner, _constant_change, slow, episodes, still or {})
 
@@ -83,12 +83,12 @@ class Reptile(NamedTuple):
         """No."""
         return False
 
-    def __call__(self, learner: Learner, slow: Params, episodes: Episode, still: Params | None = None) -> tuple[Outcome, Params]:
+    def __call__(self, learner: Learner, slow: Params, episodes: Episode, still: Params | None = None) -> tuple[Measures, Params]:
         """Adapt, and take the way walked as the gradient."""
 
         params = {**slow, **(still or {})}
 
-        def walked(episode: Episode) -> tuple[Params, Outcome]:
+        def walked(episode: Episode) -> tuple[Params, Measures]:
             adapted = learner.adapt(params, episode.support)
             gradient = {name: slow[name] - value for name, value in adapted.fast.items() if name in slow}
             return gradient, learner.outcome(params, adapted, episode.query)

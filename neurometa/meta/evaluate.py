@@ -1,5 +1,6 @@
 """Judging a learner on episodes of unseen classes."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ from torch import Tensor
 from neurometa.core.encode import Direct
 from neurometa.core.network import READOUT
 from neurometa.core.tree import select
+from neurometa.errors import UserError
 from neurometa.meta.adapt import outcomes
 from neurometa.meta.learner import Learner
 from neurometa.tasks.base import ImageClasses
@@ -39,26 +41,49 @@ class Evaluated(NamedTuple):
 
 
 @torch.no_grad()
-def evaluate(learner: Learner, params: Params, task: TaskFamily, episodes: int, generator: torch.Generator) -> Evaluated:
-    """Adapt to `episodes` support sets and answer their queries, each on its own: all statistics are those of `params`.
+def evaluate(
+    learner: Learner,
+    params: Params,
+    task: TaskFamily,
+    episodes: int,
+    generator: torch.Generator,
+    tick: Callable[[int, int], None] | None = None,
+) -> Evaluated:
+    """Adapt to `episodes` support sets and answer their queries, each on its own.
 
+    All normalisation statistics are those of `params`, or where it has none, as before any training, those of the supports.
     Where the readout alone adapts to pictures shown without randomness, each picture is embedded once and reused.
+
+    Args:
+        learner, params: what is judged.
+        task: where the episodes come from.
+        episodes: how many.
+        generator: source of the episodes.
+        tick: called with the number of episodes done and of all.
+    Raises:
+        UserError: if adaptation diverged in any episode.
     """
     activity = _activity(learner, params, task, torch.Generator().manual_seed(generator.initial_seed()))
     shown = sum(data.y.numel() for data in task.sample(torch.Generator(), 1))
     learner = learner._replace(redeal=False)
     judged, family, at_once = learner, task, max(1, EXAMPLES_AT_ONCE // shown)
-    if learner.plasticity.readout_only and learner.encoder.fixed and isinstance(task, ImageClasses) and shown * episodes > task.count:
+    same_each_time = learner.plasticity.readout_only and learner.encoder.fixed and not activity.measures
+    if same_each_time and isinstance(task, ImageClasses) and shown * episodes > task.count:
         body, head = learner.network.split()
         family, at_once = task.embedded(lambda x: body.run(params, body.signal(learner.encoder.encode(x, generator))).output), 50
         judged = learner._replace(network=head, encoder=Direct(1))
     after, before, zeroed = [], [], []
     for start in range(0, episodes, at_once):
         drawn = judged.encode(family.sample(generator, min(at_once, episodes - start)), generator)
-        after.append(outcomes(judged, Learner.adapt, params, drawn).accuracy)
+        outcome = outcomes(judged, Learner.adapt, params, drawn)
+        if not bool(outcome.finite.all()):
+            raise UserError("adaptation diverged: weights that are not finite; train again with a lower inner rate")
+        after.append(outcome.accuracy)
         before.append(_before(judged, params, drawn))
         if not learner.plasticity.readout_only and activity.adapts:
             zeroed.append(outcomes(judged, _readout_only, params, drawn).accuracy)
+        if tick:
+            tick(min(start + at_once, episodes), episodes)
     size = sum(value.numel() for value in params.values())
     kept = torch.cat(zeroed) if zeroed else None
     return Evaluated(torch.cat(after), torch.cat(before), kept, activity.spikes, activity.rates, size)
@@ -68,19 +93,20 @@ class _Activity(NamedTuple):
     spikes: float
     rates: dict[str, float]
     adapts: bool
+    measures: bool
 
 
 def _activity(learner: Learner, params: Params, task: TaskFamily, generator: torch.Generator) -> _Activity:
     """Spikes of adapted networks over a few episodes."""
-    records, adapts = [], False
+    records, adapts, measures = [], False, False
     for _ in range(5):
         adapted, record = _shown(learner, params, _first(learner.encode(task.sample(generator, 1), generator)))
         records.append(record)
-        adapts = bool(adapted.fast)
+        adapts, measures = bool(adapted.fast), bool(adapted.statistics)
     layers = list(records[0].v)
     queries = sum(r.output.shape[0] for r in records)
     spikes = sum(float(r.z[name].sum()) for r in records for name in layers) / queries
-    return _Activity(spikes, {name: sum(float(r.z[name].mean()) for r in records) / len(records) for name in layers}, adapts)
+    return _Activity(spikes, {name: sum(float(r.z[name].mean()) for r in records) / len(records) for name in layers}, adapts, measures)
 
 
 def _first(episodes: Episode) -> Episode:
@@ -121,10 +147,10 @@ def portrait(learner: Learner, params: Params, task: TaskFamily, generator: torc
     """
     raw = task.sample(generator, 1)
     episode = _first(learner.encode(raw, generator))
-    _, record = _shown(learner, params, episode)
+    adapted, record = _shown(learner, params, episode)
     before = torch.zeros_like(episode.query.y)
     if f"{READOUT}.weight" in params:
-        before = learner.network.run(params, learner.network.signal(episode.query.x)).output.argmax(-1)
+        before = learner.network.run({**params, **adapted.statistics}, learner.network.signal(episode.query.x)).output.argmax(-1)
     layers = list(record.v)
     arrays = {
         "support_x": raw.support.x[0],

@@ -7,16 +7,7 @@ import torch
 from neurometa.core.encode import Encoder
 from neurometa.core.loss import accuracy, cross_entropy
 from neurometa.plasticity.base import Plasticity
-from neurometa.types import Adapted, Data, Episode, Network, Params
-
-
-class Outcome(NamedTuple):
-    """What a query set said of one adapted task, as tensors: loss, accuracy 0..1, finiteness, support statistics."""
-
-    loss: torch.Tensor
-    accuracy: torch.Tensor
-    finite: torch.Tensor
-    statistics: Params
+from neurometa.types import Adapted, Data, Episode, Measures, Network, Params
 
 
 class Learner(NamedTuple):
@@ -50,8 +41,8 @@ class Learner(NamedTuple):
         """Run the plasticity on one encoded support set."""
         return self.plasticity.adapt(self.network, slow, support)
 
-    def outcome(self, slow: Params, adapted: Adapted, query: Data) -> Outcome:
+    def outcome(self, slow: Params, adapted: Adapted, query: Data) -> Measures:
         """Run the adapted network on one encoded query set, normalised by the statistics of the slow weights or else of the support."""
         params = {**slow, **adapted.statistics, **adapted.fast}
         output = self.network.run(params, self.network.signal(query.x)).output
-        return Outcome(cross_entropy(output, query.y), accuracy(output.detach(), query.y), adapted.finite, adapted.statistics)
+        return Measures(cross_entropy(output, query.y), accuracy(output.detach(), query.y), adapted.finite, adapted.statistics)

@@ -109,7 +109,7 @@ class ImageClasses:
         x = x.view(count, self.ways, self.shots + self.queries, *self.shape)
         return Episode(self._labelled(x[:, :, : self.shots]), self._labelled(x[:, :, self.shots :]))
 
-    def _labelled(self, x: Float[Tensor, "count ways each 1 height width"]) -> Data:
+    def _labelled(self, x: Float[Tensor, "count ways each *shape"]) -> Data:
         count, ways, each = x.shape[:3]
         y = torch.arange(ways).repeat_interleave(each).repeat(count, 1)
         return Data(x.reshape(count, ways * each, *self.shape), y)

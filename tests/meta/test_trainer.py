@@ -10,10 +10,10 @@ from torch import Tensor
 from neurometa.core.encode import Rate
 from neurometa.errors import UserError
 from neurometa.meta.estimators import FirstOrder, Unrolled
-from neurometa.meta.learner import Learner, Outcome
+from neurometa.meta.learner import Learner
 from neurometa.meta.trainer import Trainer, TrainerSettings
 from neurometa.plasticity.bptt import BPTT
-from neurometa.types import Data, Episode, Params
+from neurometa.types import Data, Episode, Measures, Params
 from tests.meta.learners import conv, made, mlp
 from tests.small import Switches
 
@@ -30,11 +30,11 @@ class Told:
         self.statistics = list(statistics)
         self.used: list[Params] = []
 
-    def __call__(self, learner: Learner, slow: Params, episodes: Episode, still: Params | None = None) -> tuple[Outcome, Params]:
+    def __call__(self, learner: Learner, slow: Params, episodes: Episode, still: Params | None = None) -> tuple[Measures, Params]:
         """Say it, and note the statistics to use."""
         self.used.append(still or {})
         numbers = (torch.tensor(value) for value in (self.loss, 0.25, self.finite))
-        outcome = Outcome(*numbers, self.statistics.pop(0) if self.statistics else {})
+        outcome = Measures(*numbers, self.statistics.pop(0) if self.statistics else {})
         return outcome, {name: torch.full_like(value, self.gradient) for name, value in slow.items() if self.only in name}
 
 
