@@ -66,7 +66,7 @@ def answer(run: Run, params: Params, task: TaskFamily, asked: Question, episodes
         raise UserError(f"seed {seed} given, expected a whole number from 0 to 2**63 - 1")
     learner = build.learner(run.experiment, asked.ways)
     began = time.perf_counter()
-    measured = evaluate(learner, params, task, episodes, torch.Generator().manual_seed(seed))
+    measured = evaluate(learner, params, task, episodes, torch.Generator().manual_seed(seed), watch.judged)
     return summarise(run, asked, measured, seed, time.perf_counter() - began)
 
 

@@ -69,6 +69,19 @@ def test_an_evaluation_of_an_earlier_step_makes_way(run):
     assert evaluation.ask(run, Question(3, 1, 2), 6, 1, None, Silent()) == folder.read_json(path)
 
 
+def test_an_evaluation_tells_how_far_it_is(run):
+    places = []
+
+    class Heard(Silent):
+        def judged(self, episodes, total):
+            places.append((episodes, total))
+
+    evaluation.ask(run, Question(3, 1, 2), 120, 1, None, Heard())
+    assert places == sorted(places)
+    assert len(places) > 1
+    assert places[-1] == (120, 120)
+
+
 def test_the_command_in_an_evaluation_repeats_it(run, capsys):
     answered = evaluation.ask(run, Question(4, 1, 3), 6, 5, None, Silent())
     program, *arguments = answered["command"].split()
