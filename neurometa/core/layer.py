@@ -64,7 +64,7 @@ class Linear(NamedTuple):
         """Multiply the last axis."""
         if "weight" not in params:
             return x, {}
-        return Signal(F.linear(x.values, params["weight"], params.get("bias")), x.timed), {}
+        return _each(x, lambda values: F.linear(values, params["weight"], params.get("bias"))), {}
 
 
 class Conv2d(NamedTuple):

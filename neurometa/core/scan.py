@@ -1,6 +1,10 @@
 """The scan: a neuron's recurrence over the whole time window as one autograd node."""
 
+import math
+import warnings
 from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -38,7 +42,16 @@ def scan(neuron: LIF, current: Tensor, steps: int, state: LIFState | None = None
 
 def kernel_for(x: Tensor) -> str:
     """Name of the kernel used for tensors like `x`."""
-    return "numba" if x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64) else "reference"
+    return "numba" if x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64) and _has_numba() else "reference"
+
+
+@cache
+def _has_numba() -> bool:
+    """Whether numba can be imported; if not, say so once."""
+    found = find_spec("numba") is not None
+    if not found:
+        warnings.warn("numba is not installed: the scan runs on the slow reference kernel; install numba", RuntimeWarning, stacklevel=2)
+    return found
 
 
 @dataclass(frozen=True)
@@ -69,7 +82,7 @@ class _Scan(torch.autograd.Function):
     def forward(current: Tensor, c: _Constants) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         order = _order(current)
         x = _flat(current, order)
-        z, v = (np.empty((c.steps, x.shape[1]), x.dtype) for _ in range(2))
+        z, v = (np.empty((len(x), c.steps, x.shape[2]), x.dtype) for _ in range(2))
         c.kernels.forward(x, *c.numbers(x), z, v)
         return _unflat(z, current, order), _unflat(v, current, order)
 
@@ -145,29 +158,31 @@ class _ScanDoubleBackward(torch.autograd.Function):
 def _delta(gz: Any, gv: Any, v: Tensor, c: _Constants, rows: int, order: list[int]) -> Any:
     """dL/dv at every step, or its sum over time where the current has one row for all steps."""
     v_ = _flat(v, order)
-    delta = np.empty((rows, v_.shape[1]), v_.dtype)
+    delta = np.empty((len(v_), rows, v_.shape[2]), v_.dtype)
     c.kernels.backward(_optional(gz, v_, order), _optional(gv, v_, order), v_, *c.numbers(v_), delta)
     return delta
 
 
 def _order(x: Tensor) -> list[int]:
-    """Axes of `x` by memory order, time first: a channels-last tensor is walked as it lies."""
-    return [0, *sorted(range(1, x.ndim), key=lambda axis: (-x.stride(axis), axis))]
+    """Axes of `x` by memory order, so that it is walked as it lies: channels last, or task by task under vmap. Expanded axes come first."""
+    return sorted(range(x.ndim), key=lambda axis: (x.stride(axis) > 0, -x.stride(axis), axis == 0, axis))
 
 
 def _flat(x: Tensor, order: list[int]) -> Any:
-    """`x` as a C-contiguous (time, neurons) array; copies only where the memory order differs."""
-    return x.detach().permute(order).contiguous().view(x.shape[0], -1).numpy()
+    """`x` as a C-contiguous (outer, time, inner) array; copies only where the memory order differs."""
+    time = order.index(0)
+    outer, inner = (math.prod(x.shape[axis] for axis in axes) for axes in (order[:time], order[time + 1 :]))
+    return x.detach().permute(order).contiguous().view(outer, len(x), inner).numpy()
 
 
 def _unflat(array: Any, like: Tensor, order: list[int]) -> Tensor:
-    shape = [array.shape[0], *(like.shape[axis] for axis in order[1:])]
+    shape = [like.shape[axis] if axis else array.shape[1] for axis in order]
     inverse = sorted(range(len(order)), key=order.__getitem__)
     return torch.from_numpy(array).view(shape).permute(inverse)
 
 
 def _optional(x: Tensor | None, like: Any, order: list[int]) -> Any:
-    return np.empty((0, like.shape[1]), like.dtype) if x is None else _flat(x, order)
+    return np.empty((0, 0, 0), like.dtype) if x is None else _flat(x, order)
 
 
 def _aligned(info: Any, in_dims: Any, *tensors: Any) -> list[Any]:

@@ -1,4 +1,4 @@
-"""The scan compiled for CPU: forward, backward and double backward as one pass over (time, neurons) each.
+"""The scan compiled for CPU: forward, backward and double backward as one pass over (outer, time, inner) each.
 
 With delta[t] = dL/dv[t], psi the surrogate's derivative and z[t] the spike,
 
@@ -7,8 +7,9 @@ With delta[t] = dL/dv[t], psi the surrogate's derivative and z[t] the spike,
     hard reset    r = 1 - z, c = -decay v        subtractive    r = 1, c = -threshold        (c = 0 without reset gradient)
 
 The double backward runs the adjoint of this recurrence forward in time; `tests/core/test_kernels.py` holds both to the reference.
-Arrays are C-contiguous (time, neurons); a current of one row is the same at every step. Loops run over views of one step's row, and
-division follows IEEE rules instead of raising: what the compiler needs to vectorise them (2 to 4 times faster).
+Arrays are C-contiguous (outer, time, inner), neurons lying before and after time; a current of one row is the same at every step.
+Loops run over views of one step's row, and division follows IEEE rules instead of raising: what the compiler needs to vectorise them
+(2 to 4 times faster).
 """
 
 import math
@@ -113,71 +114,73 @@ def kernels(code: int, hard: bool, through_reset: bool, smooth: bool) -> Kernels
         forward(current, decay, threshold, k, z, v) fills spikes and potentials.
         backward(gz, gv, v, decay, threshold, k, delta) fills delta; where it has one row, with the sum over time.
         double_backward(h, gz, v, delta, decay, threshold, k, to_gz, to_gv, to_v) carries the cotangent h of delta back.
-        A gradient array of no rows stands for zero.
+        An empty gradient array stands for zero.
     """
 
     @numba.njit(cache=True, error_model="numpy")
     def forward(current, decay, threshold, k, z, v):
-        steps, n = z.shape
-        last = current.shape[0] - 1
-        for start in range(0, n, BLOCK):
-            stop = min(start + BLOCK, n)
-            before = np.zeros(stop - start, v.dtype)
-            for t in range(steps):
-                x, to_v, to_z = current[min(t, last), start:stop], v[t, start:stop], z[t, start:stop]
-                for i in range(len(before)):
-                    u = before[i] + x[i]
-                    fired = _fire(u - threshold, code, k, smooth)
-                    to_v[i] = u
-                    to_z[i] = fired
-                    before[i] = decay * u * (type(u)(1) - fired) if hard else decay * u - threshold * fired
+        outer, steps, inner = z.shape
+        last = current.shape[1] - 1
+        for o in range(outer):
+            for start in range(0, inner, BLOCK):
+                stop = min(start + BLOCK, inner)
+                before = np.zeros(stop - start, v.dtype)
+                for t in range(steps):
+                    x, to_v, to_z = current[o, min(t, last), start:stop], v[o, t, start:stop], z[o, t, start:stop]
+                    for i in range(len(before)):
+                        u = before[i] + x[i]
+                        fired = _fire(u - threshold, code, k, smooth)
+                        to_v[i] = u
+                        to_z[i] = fired
+                        before[i] = decay * u * (type(u)(1) - fired) if hard else decay * u - threshold * fired
 
     @numba.njit(cache=True, error_model="numpy")
     def backward(gz, gv, v, decay, threshold, k, delta):
-        steps, n = v.shape
-        total = delta.shape[0] < steps
+        outer, steps, inner = v.shape
+        total = delta.shape[1] < steps
         zero = np.zeros(BLOCK, v.dtype)
-        for start in range(0, n, BLOCK):
-            stop = min(start + BLOCK, n)
-            later = np.zeros(stop - start, v.dtype)
-            if total:
-                delta[0, start:stop] = 0
-            for t in range(steps - 1, -1, -1):
-                vt, out = v[t, start:stop], delta[0 if total else t, start:stop]
-                gzt = gz[t, start:stop] if gz.shape[0] > 0 else zero
-                gvt = gv[t, start:stop] if gv.shape[0] > 0 else zero
-                for i in range(len(later)):
-                    x = vt[i] - threshold
-                    g = gzt[i] + _through(vt[i], decay, threshold, hard, through_reset) * later[i]
-                    d = gvt[i] + _psi(x, code, k) * g + _kept(vt[i], _fire(x, code, k, smooth), decay, hard) * later[i]
-                    later[i] = d
-                    out[i] = out[i] + d if total else d
+        for o in range(outer):
+            for start in range(0, inner, BLOCK):
+                stop = min(start + BLOCK, inner)
+                later = np.zeros(stop - start, v.dtype)
+                if total:
+                    delta[o, 0, start:stop] = 0
+                for t in range(steps - 1, -1, -1):
+                    vt, out = v[o, t, start:stop], delta[o, 0 if total else t, start:stop]
+                    gzt = gz[o, t, start:stop] if gz.shape[0] > 0 else zero
+                    gvt = gv[o, t, start:stop] if gv.shape[0] > 0 else zero
+                    for i in range(len(later)):
+                        x = vt[i] - threshold
+                        g = gzt[i] + _through(vt[i], decay, threshold, hard, through_reset) * later[i]
+                        d = gvt[i] + _psi(x, code, k) * g + _kept(vt[i], _fire(x, code, k, smooth), decay, hard) * later[i]
+                        later[i] = d
+                        out[i] = out[i] + d if total else d
 
     @numba.njit(cache=True, error_model="numpy")
     def double_backward(h, gz, v, delta, decay, threshold, k, to_gz, to_gv, to_v):
-        steps, n = v.shape
-        last = h.shape[0] - 1
+        outer, steps, inner = v.shape
+        last = h.shape[1] - 1
         zero = np.zeros(BLOCK, v.dtype)
-        for start in range(0, n, BLOCK):
-            stop = min(start + BLOCK, n)
-            before = np.zeros(stop - start, v.dtype)
-            for t in range(steps):
-                ht, vt = h[min(t, last), start:stop], v[t, start:stop]
-                gzt = gz[t, start:stop] if gz.shape[0] > 0 else zero
-                later = delta[t + 1, start:stop] if t + 1 < steps else zero
-                out_gz, out_gv, out_v = to_gz[t, start:stop], to_gv[t, start:stop], to_v[t, start:stop]
-                for i in range(len(before)):
-                    x = vt[i] - threshold
-                    c = _through(vt[i], decay, threshold, hard, through_reset)
-                    psi = _psi(x, code, k)
-                    a = ht[i] + before[i]
-                    w = a * _dpsi(x, code, k) * (gzt[i] + c * later[i])
-                    if hard and through_reset:  # both c and r depend on v here, each by -decay psi
-                        w -= (decay + decay) * psi * later[i] * a
-                    out_gz[i] = a * psi
-                    out_gv[i] = a
-                    out_v[i] = w
-                    before[i] = (_kept(vt[i], _fire(x, code, k, smooth), decay, hard) + psi * c) * a
+        for o in range(outer):
+            for start in range(0, inner, BLOCK):
+                stop = min(start + BLOCK, inner)
+                before = np.zeros(stop - start, v.dtype)
+                for t in range(steps):
+                    ht, vt = h[o, min(t, last), start:stop], v[o, t, start:stop]
+                    gzt = gz[o, t, start:stop] if gz.shape[0] > 0 else zero
+                    later = delta[o, t + 1, start:stop] if t + 1 < steps else zero
+                    out_gz, out_gv, out_v = to_gz[o, t, start:stop], to_gv[o, t, start:stop], to_v[o, t, start:stop]
+                    for i in range(len(before)):
+                        x = vt[i] - threshold
+                        c = _through(vt[i], decay, threshold, hard, through_reset)
+                        psi = _psi(x, code, k)
+                        a = ht[i] + before[i]
+                        w = a * _dpsi(x, code, k) * (gzt[i] + c * later[i])
+                        if hard and through_reset:  # both c and r depend on v here, each by -decay psi
+                            w -= (decay + decay) * psi * later[i] * a
+                        out_gz[i] = a * psi
+                        out_gv[i] = a
+                        out_v[i] = w
+                        before[i] = (_kept(vt[i], _fire(x, code, k, smooth), decay, hard) + psi * c) * a
 
     return Kernels(forward, backward, double_backward)
-
