@@ -2,7 +2,7 @@
 
     python -m experiments.make_readme_figure
 
-Reads experiments/trained/omniglot-prototype, its conventional twin, and experiments/published.toml; trains and measures nothing.
+Reads experiments/trained/omniglot-prototype, its conventional twin, and experiments/data/published.toml; trains and measures nothing.
 """
 
 import json
@@ -60,7 +60,7 @@ def accuracies(ax: Axes, results: list[dict], ways: str) -> None:
 
 def main() -> None:
     """Draw and save."""
-    published = tomllib.loads((HERE / "published.toml").read_text(encoding="utf-8"))["result"]
+    published = tomllib.loads((HERE / "data" / "published.toml").read_text(encoding="utf-8"))["result"]
     ours = measured("omniglot-prototype", "neurometa, spiking"), measured("omniglot-prototype-relu", "neurometa, conventional twin")
     results = [*ours, *published]
     figure = canvas(WIDTH, HEIGHT)
