@@ -108,7 +108,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    result = measure([conv(), mlp()], *((4, 3) if asked.quick else (16, 7)))
+    result = measure([conv(), mlp()], *((4, 2) if asked.quick else (16, 7)))
     if asked.json:
         json.dump(result, sys.stdout)
         sys.stdout.write("\n")
