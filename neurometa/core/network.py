@@ -127,9 +127,11 @@ def conv_network(
         layers += [(f"norm{i}", Norm())] if normalise else []
         fire = [] if accumulate else [(f"{_kind(neuron)}{i}", _population(neuron, steps))]
         shrink: list[tuple[str, Layer]] = [(f"pool{i}", Pool(pool, pooling))] if pool > 1 else []
-        layers += [*shrink, *fire] if pool_before_neuron else [*fire, *shrink]
-    if features != "current":
-        layers.append(("average", TimeAverage(readout_decay)))
+        stage = [*shrink, *fire] if pool_before_neuron else [*fire, *shrink]
+        if i == last and not accumulate:
+            commutes = stage[0] in fire and pooling != "max"  # one average over time is pooled instead of the spikes of every step
+            stage.insert(1 if commutes else len(stage), ("average", TimeAverage(readout_decay)))
+        layers += stage
     return _finished(shape, [*layers, ("flatten", Flatten())], outputs)
 
 

@@ -182,7 +182,10 @@ def _unflat(array: Any, like: Tensor, order: list[int]) -> Tensor:
 
 
 def _optional(x: Tensor | None, like: Any, order: list[int]) -> Any:
-    return np.empty((0, 0, 0), like.dtype) if x is None else _flat(x, order)
+    """A gradient as an array, empty where there is none, and of one row where it is expanded over time, as that of a mean is."""
+    if x is None:
+        return np.empty((0, 0, 0), like.dtype)
+    return _flat(x[:1] if x.stride(0) == 0 else x, order)
 
 
 def _aligned(info: Any, in_dims: Any, *tensors: Any) -> list[Any]:

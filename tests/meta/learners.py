@@ -14,8 +14,8 @@ from tests.small import LIVELY, OneByOne, Switches
 
 STEPS = 4
 RULES = {
-    "all": BPTT(3, 0.3),
-    "readout": BPTT(3, 0.3, fast=("readout.*",)),
+    "all": BPTT(2, 0.3),
+    "readout": BPTT(2, 0.3, fast=("readout.*",)),
     "learnt": BPTT(2, 0.3, "learnt"),
     "per-parameter": BPTT(2, 0.3, "per-parameter", ("readout.*", "*2.weight")),
     "prototype": Prototype(2),

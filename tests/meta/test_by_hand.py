@@ -46,7 +46,7 @@ def test_first_order_is_the_query_gradient_at_the_adapted_weights(build: str, ru
     expected = {name: torch.zeros_like(value) for name, value in slow.items()}
     losses = []
     for support, query in tasks_of(episodes):
-        weights = {name: value.requires_grad_() for name, value in walk(learner.network, slow, support, fast, 3, 0.3).items()}
+        weights = {name: value.requires_grad_() for name, value in walk(learner.network, slow, support, fast, 2, 0.3).items()}
         loss = mean_loss(learner.network, weights, *query)
         for name, gradient in zip(weights, torch.autograd.grad(loss, list(weights.values())), strict=True):
             expected[name] += gradient / TASKS
@@ -68,7 +68,7 @@ def test_reptile_is_the_mean_way_from_the_adapted_to_the_slow_weights(build: str
     expected = {name: torch.zeros_like(slow[name]) for name in fast}
     losses, right = [], []
     for support, query in tasks_of(episodes):
-        weights = walk(learner.network, slow, support, fast, 3, 0.3)
+        weights = walk(learner.network, slow, support, fast, 2, 0.3)
         for name in fast:
             expected[name] += (slow[name] - weights[name]) / TASKS
         losses.append(mean_loss(learner.network, weights, *query))

@@ -18,8 +18,8 @@ TASK = Switches(2, 1, 5, telling=3)
 
 
 def accuracy(learner: Learner, params: dict) -> tuple[float, float]:
-    """Before and after adaptation, over episodes that training did not draw; the standard error is below 2 %."""
-    measured = evaluate(learner, params, TASK, 150, torch.Generator().manual_seed(1))
+    """Before and after adaptation, over episodes that training did not draw; the standard error is about 2 %."""
+    measured = evaluate(learner, params, TASK, 100, torch.Generator().manual_seed(1))
     assert all(0.02 < rate < 0.8 for rate in measured.rates.values()), "dead or saturated"
     return float(measured.before.mean()), float(measured.after.mean())
 
@@ -27,11 +27,11 @@ def accuracy(learner: Learner, params: dict) -> tuple[float, float]:
 @pytest.mark.parametrize(
     ("rule", "estimator", "settings", "reached"),
     [
-        pytest.param(Prototype(2), Unrolled(), TrainerSettings(40, 16, learning_rate=0.02), 0.95, id="prototype"),
-        pytest.param(BPTT(2, 0.5), Unrolled(), TrainerSettings(60, 16, learning_rate=0.02), 0.95, id="maml"),
-        pytest.param(BPTT(2, 0.5, fast=("readout.*",)), Unrolled(), TrainerSettings(40, 16, learning_rate=0.02), 0.95, id="anil"),
-        pytest.param(BPTT(2, 0.5), FirstOrder(), TrainerSettings(60, 16, learning_rate=0.02), 0.95, id="first-order"),
-        pytest.param(BPTT(4, 1.0), Reptile(), TrainerSettings(100, 16, learning_rate=0.05), 0.74, id="reptile"),
+        pytest.param(Prototype(2), Unrolled(), TrainerSettings(40, 16, learning_rate=0.02), 0.9, id="prototype"),
+        pytest.param(BPTT(2, 0.5), Unrolled(), TrainerSettings(40, 16, learning_rate=0.02), 0.8, id="maml"),
+        pytest.param(BPTT(2, 0.5, fast=("readout.*",)), Unrolled(), TrainerSettings(40, 16, learning_rate=0.02), 0.9, id="anil"),
+        pytest.param(BPTT(2, 0.5), FirstOrder(), TrainerSettings(40, 16, learning_rate=0.02), 0.78, id="first-order"),
+        pytest.param(BPTT(4, 1.0), Reptile(), TrainerSettings(80, 12, learning_rate=0.05), 0.68, id="reptile"),
     ],
 )
 def test_accuracy_on_new_episodes_climbs(rule: Plasticity, estimator: Estimator, settings: TrainerSettings, reached: float) -> None:
@@ -47,4 +47,4 @@ def test_accuracy_on_new_episodes_climbs(rule: Plasticity, estimator: Estimator,
     before, end = accuracy(learner, run.parameters())
     assert start < 0.7
     assert abs(before - 0.5) < 0.1, "without adaptation it can only guess"
-    assert end > reached
+    assert end > max(reached, start + 0.04)  # of four seeds the worst has 0.98, 0.87, 0.99, 0.85, 0.70 in the order above

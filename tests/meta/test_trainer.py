@@ -56,11 +56,11 @@ CONTINUED = [
 
 
 @pytest.mark.parametrize("choice", CONTINUED, ids=["adam", "sgd", "conv prototype", "learnt rates"])
-@pytest.mark.parametrize("stop", [0, 1, 3])
+@pytest.mark.parametrize("stop", [0, 2])
 def test_a_restored_run_ends_bit_for_bit_like_an_undisturbed_one(choice: dict, stop: int) -> None:
     straight = trainer(**choice)
     start = straight.snapshot()
-    progress = [straight.step() for _ in range(5)]
+    progress = [straight.step() for _ in range(4)]
     first = trainer(**choice)
     for _ in range(stop):
         first.step()
@@ -69,10 +69,10 @@ def test_a_restored_run_ends_bit_for_bit_like_an_undisturbed_one(choice: dict, s
     second = trainer(seed=99, **choice)
     second.restore(kept, stop)
     assert same(second.snapshot(), kept)
-    assert [second.step() for _ in range(5 - stop)] == progress[stop:]
+    assert [second.step() for _ in range(4 - stop)] == progress[stop:]
     assert same(second.snapshot(), straight.snapshot())
     assert not same(straight.snapshot(), start)
-    assert second.at == 5
+    assert second.at == 4
 
 
 def test_random_encodings_continue_too() -> None:
@@ -192,8 +192,8 @@ def test_cosine_falls_from_the_rate_to_zero() -> None:
     found = rates(trainer(Told(1.0), optimiser="sgd", learning_rate=0.2, steps=8))
     assert found == pytest.approx([0.1 * (1 + math.cos(math.pi * t / 8)) for t in range(8)], rel=1e-9)
     assert found[0] == pytest.approx(0.2)
-    long = rates(trainer(Told(1.0), optimiser="sgd", learning_rate=0.2, steps=200, tasks=1))
-    assert 0 < long[-1] < 1e-4 * long[0]
+    long = rates(trainer(Told(1.0), optimiser="sgd", learning_rate=0.2, steps=60, tasks=1))
+    assert 0 < long[-1] < 1e-3 * long[0]
     assert long == sorted(long, reverse=True)
 
 

@@ -114,7 +114,7 @@ def kernels(code: int, hard: bool, through_reset: bool, smooth: bool) -> Kernels
         forward(current, decay, threshold, k, z, v) fills spikes and potentials.
         backward(gz, gv, v, decay, threshold, k, delta) fills delta; where it has one row, with the sum over time.
         double_backward(h, gz, v, delta, decay, threshold, k, to_gz, to_gv, to_v) carries the cotangent h of delta back.
-        An empty gradient array stands for zero.
+        A gradient array of one row is the same at every step, an empty one is zero.
     """
 
     @numba.njit(cache=True, error_model="numpy")
@@ -147,8 +147,8 @@ def kernels(code: int, hard: bool, through_reset: bool, smooth: bool) -> Kernels
                     delta[o, 0, start:stop] = 0
                 for t in range(steps - 1, -1, -1):
                     vt, out = v[o, t, start:stop], delta[o, 0 if total else t, start:stop]
-                    gzt = gz[o, t, start:stop] if gz.shape[0] > 0 else zero
-                    gvt = gv[o, t, start:stop] if gv.shape[0] > 0 else zero
+                    gzt = gz[o, min(t, gz.shape[1] - 1), start:stop] if gz.shape[0] > 0 else zero
+                    gvt = gv[o, min(t, gv.shape[1] - 1), start:stop] if gv.shape[0] > 0 else zero
                     for i in range(len(later)):
                         x = vt[i] - threshold
                         g = gzt[i] + _through(vt[i], decay, threshold, hard, through_reset) * later[i]
@@ -167,7 +167,7 @@ def kernels(code: int, hard: bool, through_reset: bool, smooth: bool) -> Kernels
                 before = np.zeros(stop - start, v.dtype)
                 for t in range(steps):
                     ht, vt = h[o, min(t, last), start:stop], v[o, t, start:stop]
-                    gzt = gz[o, t, start:stop] if gz.shape[0] > 0 else zero
+                    gzt = gz[o, min(t, gz.shape[1] - 1), start:stop] if gz.shape[0] > 0 else zero
                     later = delta[o, t + 1, start:stop] if t + 1 < steps else zero
                     out_gz, out_gv, out_v = to_gz[o, t, start:stop], to_gv[o, t, start:stop], to_v[o, t, start:stop]
                     for i in range(len(before)):
