@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from neurometa.core.layer import Norm
-from neurometa.core.network import READOUT, Stack, conv_network, mlp_network
+from neurometa.core.network import READOUT, VMAP_LIMIT, Stack, conv_network, mlp_network
 from neurometa.errors import UserError
 from neurometa.types import Params, Record
 from tests.small import LIVELY
@@ -165,3 +165,11 @@ def test_time_order_of_layers_is_as_asked() -> None:
     assert names(conv(pools=(1, 1, 2)))[-6:] == ["average", "conv3", "norm3", "pool3", "flatten", "readout"]
     assert names(mlp(normalise=True)) == ["flatten", "linear1", "norm1", "lif1", "linear2", "norm2", "lif2", "average", "readout"]
     assert isinstance(dict(conv().layers)["norm1"], Norm)
+
+
+def test_large_convolutions_run_task_by_task_and_everything_else_together() -> None:
+    assert all(network.vmappable for network in NETWORKS.values())
+    large = conv_network((1, 28, 28), (32, 32), (1, 1), (2, 1), neuron=LIVELY, steps=STEPS)
+    assert 32 * 9 * 28 * 28 + 32 * 32 * 9 * 14 * 14 > VMAP_LIMIT
+    assert not large.vmappable
+    assert large.split()[1].vmappable, "a readout is always small"

@@ -1,11 +1,14 @@
 """Judging a learner: what is measured, with whose statistics, and that embedding pictures once changes nothing."""
 
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 import torch
 
 from neurometa.core.encode import Direct, Encoder, Latency, Rate
 from neurometa.core.network import conv_network, mlp_network
+from neurometa.errors import UserError
 from neurometa.meta import evaluate as module
 from neurometa.meta.evaluate import evaluate, portrait
 from neurometa.meta.learner import Learner
@@ -174,3 +177,38 @@ def test_a_conventional_learner_has_no_spikes() -> None:
     assert measured.spikes_per_inference == 0
     assert measured.rates == {}
     assert isinstance(pictures().sample(torch.Generator(), 1), Episode)
+
+
+def test_an_adaptation_that_diverges_is_a_users_error() -> None:
+    judged = learner(BPTT(3, 1e38), Direct(4))
+    with pytest.raises(UserError, match="adaptation diverged"):
+        evaluate(judged, parameters(judged), pictures(), 3, torch.Generator())
+
+
+@pytest.mark.parametrize("rule", ["prototype", "all"])
+def test_progress_is_told_up_to_the_last_episode(rule: str) -> None:
+    told: list[tuple[int, int]] = []
+    judged = learner(RULES[rule], Direct(4))
+    evaluate(judged, parameters(judged), pictures(), 60, torch.Generator(), lambda *now: told.append(now))
+    assert told[-1] == (60, 60)
+    assert told == sorted(set(told))
+
+
+@pytest.mark.parametrize("encoder", ["direct", "latency"])
+def test_without_running_statistics_each_evaluation_measures_supports_and_never_queries(encoder: str) -> None:
+    judged = learner(RULES["prototype"], ENCODERS[encoder])
+    params = {name: value for name, value in parameters(judged).items() if not name.endswith((".mean", ".var"))}
+
+    class Blank(NamedTuple):
+        """The same episodes with other queries."""
+
+        ways: int = WAYS
+        shape: tuple[int, ...] = (1, 8, 8)
+
+        def sample(self, generator: torch.Generator, count: int) -> Episode:
+            episodes = pictures().sample(generator, count)
+            return episodes._replace(query=Data(episodes.query.x * 0, episodes.query.y))
+
+    assert evaluate(judged, params, pictures(), 30, torch.Generator()).after.shape == (30,)
+    blank = evaluate(judged, params, Blank(), 30, torch.Generator())
+    assert torch.equal(blank.after, torch.full((30,), 1 / WAYS)), "all queries are alike, so one class is always right"
