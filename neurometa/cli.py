@@ -9,6 +9,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from neurometa.core.allocator import keep_memory
 from neurometa.errors import UserError
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, help="Spiking networks that learn to learn.")
@@ -147,6 +148,7 @@ def publish(
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run one command and exit: 0; 2 for a user's mistake, 1 for a fault of ours, 130 after Ctrl-C, with one line on standard error."""
+    keep_memory()
     sys.exit(_exit_code(sys.argv[1:] if arguments is None else arguments))
 
 
