@@ -180,3 +180,21 @@ def test_a_silent_neuron_on_the_surrogates_bound_has_no_gradient(neuron: LIF, ke
 def test_more_neurons_than_a_block_are_all_there() -> None:
     x = weights(STEPS, 2500) + 0.5
     torch.testing.assert_close(twice(runner(FEW[0], "numba"), x, True, True), twice(runner(FEW[0], "reference"), x, True, True), **CLOSE)
+
+
+@pytest.mark.parametrize("neuron", FEW, ids=named)
+@pytest.mark.parametrize("held", [False, True], ids=["varying", "held"])
+def test_a_gradient_that_is_the_same_at_every_step_is_read_rightly(neuron: LIF, held: bool) -> None:
+    x = currents(held=held, channels_last=True)
+
+    def mean_rate(run: Run) -> Callable[[Tensor], Tensor]:
+        return lambda x: (run(x)[0].sum(0) * weights(2, 3, 2, 2)).sum() + (run(x)[1].sum(0) * weights(2, 3, 2, 2, seed=6)).sum()
+
+    def slope(run: Run) -> Callable[[Tensor], Tensor]:
+        return lambda x: torch.func.grad(mean_rate(run))(x).square().sum()
+
+    for loss in (mean_rate, slope):
+        found, expected = (torch.func.grad(loss(runner(neuron, kernel)))(x) for kernel in ("numba", "reference"))
+        torch.testing.assert_close(found, expected, **CLOSE)
+        together = torch.func.vmap(torch.func.grad(loss(runner(neuron, "numba"))), in_dims=1, out_dims=1)(torch.stack([x, 2 * x], 1))
+        torch.testing.assert_close(together[:, 0], expected, **CLOSE)

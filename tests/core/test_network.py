@@ -164,6 +164,10 @@ def test_time_order_of_layers_is_as_asked() -> None:
     assert names(conv(pool_before_neuron=True))[:4] == ["conv1", "norm1", "pool1", "lif1"]
     assert names(conv(pools=(1, 1, 2)))[-6:] == ["average", "conv3", "norm3", "pool3", "flatten", "readout"]
     assert names(mlp(normalise=True)) == ["flatten", "linear1", "norm1", "lif1", "linear2", "norm2", "lif2", "average", "readout"]
+    spikes = {"features": "spikes", "pools": (1, 1, 2)}
+    assert names(conv(**spikes))[-5:] == ["lif3", "average", "pool3", "flatten", "readout"], "pooling commutes with the average"
+    assert names(conv(**spikes, pooling="max"))[-5:] == ["lif3", "pool3", "average", "flatten", "readout"], "and a maximum does not"
+    assert names(conv(**spikes, pool_before_neuron=True))[-5:] == ["pool3", "lif3", "average", "flatten", "readout"]
     assert isinstance(dict(conv().layers)["norm1"], Norm)
 
 

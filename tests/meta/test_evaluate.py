@@ -10,6 +10,7 @@ from neurometa.core.encode import Direct, Encoder, Latency, Rate
 from neurometa.core.network import conv_network, mlp_network
 from neurometa.errors import UserError
 from neurometa.meta import evaluate as module
+from neurometa.meta.adapt import outcomes
 from neurometa.meta.evaluate import evaluate, portrait
 from neurometa.meta.learner import Learner
 from neurometa.plasticity.bptt import BPTT
@@ -209,6 +210,10 @@ def test_without_running_statistics_each_evaluation_measures_supports_and_never_
             episodes = pictures().sample(generator, count)
             return episodes._replace(query=Data(episodes.query.x * 0, episodes.query.y))
 
-    assert evaluate(judged, params, pictures(), 30, torch.Generator()).after.shape == (30,)
+    drawn = judged.encode(pictures().sample(torch.Generator().manual_seed(3), 30), torch.Generator())
+    expected = outcomes(judged, Learner.adapt, params, drawn)
+    assert expected.statistics
+    assert 30 * drawn.query.y.shape[1] > pictures().count, "so many episodes that embedding would pay"
+    assert torch.equal(evaluate(judged, params, pictures(), 30, torch.Generator().manual_seed(3)).after, expected.accuracy)
     blank = evaluate(judged, params, Blank(), 30, torch.Generator())
     assert torch.equal(blank.after, torch.full((30,), 1 / WAYS)), "all queries are alike, so one class is always right"
