@@ -47,9 +47,16 @@ def learner(experiment: config.Experiment, ways: int) -> Learner:
         UserError: the message says which two parts do not fit and what to choose.
     """
     _refuse_pairs(experiment)
-    head = None if isinstance(experiment.plasticity, config.Prototype) else experiment.task.ways
+    head = _head(experiment)
     net = _network(experiment, head)
     return Learner(net, _plasticity(experiment.plasticity, net, ways), _encoder(experiment), experiment.training.redeal)
+
+
+def _head(experiment: config.Experiment) -> int | None:
+    """Classes that the slow readout knows; None where the rule writes it."""
+    rule = experiment.plasticity
+    written = isinstance(rule, config.Prototype) or (isinstance(rule, config.BPTT) and rule.head == "zero")
+    return None if written else experiment.task.ways
 
 
 def trainer(experiment: config.Experiment, data: Path | None) -> Trainer:
@@ -79,10 +86,10 @@ def unseen(experiment: config.Experiment, asked: Question, data: Path | None) ->
         UserError: the learner's head has other ways, or the task has no such split, or the split shows classes of the training.
     """
     task, rule = experiment.task, experiment.plasticity
-    if not isinstance(rule, config.Prototype) and asked.ways != task.ways:
+    if _head(experiment) not in (None, asked.ways):
         raise UserError(
             f"{asked.ways} ways given, but this {_kind(rule)} learner has a head for the {task.ways} ways it is trained on: "
-            f"evaluate with {task.ways} ways, or train with task.ways = {asked.ways} (plasticity prototype takes any)"
+            f"evaluate with {task.ways} ways, or train with task.ways = {asked.ways} (plasticity prototype, and bptt with head = 'zero', take any)"
         )
     if isinstance(task, config.Glyphs):
         if asked.split not in (None, "unseen") or asked.within_alphabet:
@@ -159,12 +166,19 @@ def _plasticity(
     if isinstance(rule, config.Frozen):
         return frozen.Frozen()
     names = list(net.init(torch.Generator()))
+    if rule.head == "zero":
+        names += [f"{network.READOUT}.weight", f"{network.READOUT}.bias"]
+        if not all(any(fnmatchcase(name, pattern) for pattern in rule.fast) for name in names[-2:]):
+            raise UserError(
+                f"plasticity.head = 'zero' with fast = {list(rule.fast)}: a readout of zeros that does not move names nothing; "
+                "add 'readout.*' to plasticity.fast, or choose head = 'own'"
+            )
     for pattern in rule.fast:
         if not any(fnmatchcase(name, pattern) for name in names):
             raise UserError(f"plasticity.fast names {pattern!r}, which matches no parameter; expected a pattern over {', '.join(names)}")
     if not rule.fast:
         raise UserError('plasticity.fast is empty, so bptt would change nothing: name patterns such as "*", or choose plasticity frozen')
-    return bptt.BPTT(rule.steps, rule.rate, rule.rates, rule.fast)
+    return bptt.BPTT(rule.steps, rule.rate, rule.rates, rule.fast, ways if rule.head == "zero" else None)
 
 
 def _estimator(kind: config.Unrolled | config.FirstOrder | config.Reptile) -> estimators.Estimator:

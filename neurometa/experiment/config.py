@@ -125,6 +125,7 @@ class BPTT(_Strict, frozen=True, tag="bptt", tag_field="kind"):
     rate: Positive = 0.4
     rates: Literal["fixed", "learnt", "per-parameter"] = "fixed"
     fast: tuple[str, ...] = ("*",)
+    head: Literal["own", "zero"] = "own"
 
 
 class Unrolled(_Strict, frozen=True, tag="unrolled", tag_field="kind"):

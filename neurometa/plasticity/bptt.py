@@ -18,20 +18,27 @@ class BPTT(NamedTuple):
 
     w <- w - rate * dL(w)/dw,   `steps` times, for the fast weights w; rate = exp(log_rate) where it is learnt
 
+    L is the mean over the examples. A readout that the network leaves unwritten starts from zero, a row for each class; L is then the sum
+    over classes of the mean over the examples of each, so that a step moves a class's row alike whatever the number of classes. No class
+    differs from another before adaptation, and nothing is lost: the same start for all rows cancels in the softmax, whatever it is.
+
     Attributes:
         steps: number of updates.
         rate: step size, or its initial value where learnt.
         rates: "fixed", "learnt" (one for all), or "per-parameter" (Meta-SGD: one for each weight).
         fast: name patterns of the weights that move: ("*",) all, ("readout.*",) the readout only.
+        ways: classes for which an unwritten readout gets a row; None where the readout is part of the slow weights.
     Source:
         MAML: Finn, Abbeel & Levine 2017, arXiv:1703.03400, equation 1. Meta-SGD: Li et al. 2017, arXiv:1707.09835, equation 2.
         Readout only (ANIL): Raghu et al. 2020, arXiv:1909.09157.
+        One start for all classes: Ye & Chao 2022, arXiv:2106.16245; from zero: Kao, Chiu & Chen 2022, arXiv:2106.15367.
     """
 
     steps: int = 5
     rate: float = 0.4
     rates: str = "fixed"
     fast: tuple[str, ...] = ("*",)
+    ways: int | None = None
 
     @property
     def exact_graph(self) -> bool:
@@ -49,7 +56,8 @@ class BPTT(NamedTuple):
         if self.rates == "learnt":
             return {RATE: start}
         if self.rates == "per-parameter":
-            return {f"{RATE}.{name}": start.expand(value.shape).clone() for name, value in select(params, self.fast).items()}
+            moving = select({**params, **self._unwritten(network, params, 1)}, self.fast)
+            return {f"{RATE}.{name}": start.expand(value.shape).clone() for name, value in moving.items()}
         return {}
 
     def adapt(self, network: Network, slow: Params, support: Data, noise: Params | None = None) -> Adapted:
@@ -62,13 +70,15 @@ class BPTT(NamedTuple):
         Returns:
             The moved weights, and the statistics measured in the last step where `slow` carries none.
         """
-        fast = {name: value for name, value in select(slow, self.fast).items() if _movable(name)}
+        start = {**slow, **self._unwritten(network, slow, self.ways or 0)}
+        fast = {name: value for name, value in select(start, self.fast).items() if _movable(name)}
         still = without(slow, fast)
         signal = network.signal(support.x)
+        classes = self.ways or 1
 
         def loss(moving: Params) -> tuple[torch.Tensor, Params]:
             record = network.run({**still, **moving}, signal)
-            return cross_entropy(record.output, support.y), record.statistics
+            return classes * cross_entropy(record.output, support.y), record.statistics
 
         statistics: Params = {}
         for _ in range(self.steps):
@@ -76,6 +86,13 @@ class BPTT(NamedTuple):
             fast = {name: value - self._rate(slow, name) * gradient[name] for name, value in fast.items()}
         work = Work.of(synaptic_updates=self.steps * sum(value.numel() for value in fast.values()))
         return Adapted(fast, work, finite(fast), statistics)
+
+    def _unwritten(self, network: Network, params: Params, rows: int) -> Params:
+        """A readout of zeros, `rows` of them, where this rule is to write one."""
+        if self.ways is None:
+            return {}
+        like = next(iter(params.values()))
+        return {f"{READOUT}.weight": like.new_zeros(rows, network.features), f"{READOUT}.bias": like.new_zeros(rows)}
 
     def _rate(self, slow: Params, name: str) -> torch.Tensor | float:
         if self.rates == "fixed":

@@ -54,6 +54,22 @@ def test_an_evaluation_with_other_ways_than_a_fixed_head_is_refused(experiment, 
     refused(experiment({"plasticity.kind": rule, "evaluation.ways": 5}), "5 ways given", "3 ways it is trained on")
 
 
+ZERO = {**BPTT, "plasticity.head": "zero"}
+
+
+def test_a_readout_that_starts_from_zero_takes_any_ways(experiment):
+    unwritten = experiment({**ZERO, "plasticity.fast": ["readout.*"]})
+    assert build.unseen(unwritten, Question(7, 1, 1), None).ways == 7
+    learner = build.learner(unwritten, 7)
+    assert learner.plasticity.ways == 7
+    assert not any(name.startswith("readout") for name in learner.init(torch.Generator()))
+
+
+@pytest.mark.parametrize("fast", [["linear1.*"], ["readout.weight"]])
+def test_a_readout_of_zeros_that_does_not_move_is_refused(experiment, fast):
+    refused(experiment({**ZERO, "plasticity.fast": fast}), "head = 'zero'", "readout.*", "head = 'own'")
+
+
 def test_prototypes_take_any_ways(experiment):
     assert build.unseen(experiment(), Question(7, 1, 1), None).ways == 7
 

@@ -18,6 +18,7 @@ RULES = {
     "readout": BPTT(2, 0.3, fast=("readout.*",)),
     "learnt": BPTT(2, 0.3, "learnt"),
     "per-parameter": BPTT(2, 0.3, "per-parameter", ("readout.*", "*2.weight")),
+    "zero": BPTT(3, 0.3, "per-parameter", ways=2),
     "prototype": Prototype(2),
     "frozen": Frozen(),
 }
@@ -35,7 +36,7 @@ BUILDERS = {"mlp": mlp, "conv": conv}
 
 
 def made(build: str, rule: str, neuron: LIF = LIVELY, *, normalise: bool = False) -> Learner:
-    outputs = None if rule == "prototype" else 2
+    outputs = None if rule in ("prototype", "zero") else 2
     return Learner(BUILDERS[build](neuron, normalise=normalise, outputs=outputs), RULES[rule], Direct(STEPS))
 
 

@@ -147,3 +147,28 @@ def test_it_knows_when_only_the_readout_moves(patterns: tuple[str, ...], alone: 
 def test_a_step_to_infinity_is_noticed() -> None:
     params, support = linear_problem()
     assert not bool(BPTT(3, 1e308).adapt(READOUT_ALONE, params, support._replace(x=100 * support.x)).finite)
+
+
+def test_an_unwritten_readout_takes_the_steps_of_softmax_descent_from_zero_summed_over_classes() -> None:
+    params, support = linear_problem()
+    zeros = {name: torch.zeros_like(value) for name, value in params.items()}
+    unwritten = Stack((6,), ((READOUT, Linear(None)),), vmappable=True)
+    adapted = BPTT(4, 0.2, ways=3).adapt(unwritten, {"other": params["readout.bias"]}, support)
+    equal(adapted.fast, descend(zeros, support, 4, 3 * 0.2, 3 * 0.2))
+    assert float(adapted.work.synaptic_updates) == 4 * 24, "the readout's, and that of `other`, which has no gradient"
+
+
+@pytest.mark.parametrize("ways", [2, 5])
+def test_from_zero_a_step_moves_a_row_alike_whatever_the_number_of_classes(ways: int) -> None:
+    unwritten = Stack((6,), ((READOUT, Linear(None)),), vmappable=True)
+    shown = torch.randn(2, 6)
+    x = torch.cat([shown, torch.zeros(ways - 2, 6)])
+    fast = BPTT(1, 0.2, fast=("readout.*",), ways=ways).adapt(unwritten, {"other": shown}, Data(x, torch.arange(ways))).fast
+    torch.testing.assert_close(fast["readout.weight"][0], 0.2 * (shown[0] - shown.sum(0) / ways), rtol=1e-11, atol=1e-13)
+
+
+def test_every_row_written_from_zero_has_the_same_rates() -> None:
+    network = mlp_network((1, 4, 4), (10, 8), neuron=LIVELY, steps=5, outputs=None)
+    rates = BPTT(2, 0.3, "per-parameter", ways=3).slow(network, network.init(torch.Generator()), torch.Generator())
+    assert rates[f"{RATE}.readout.weight"].shape == (1, 8)
+    assert rates[f"{RATE}.linear1.weight"].shape == (10, 16)

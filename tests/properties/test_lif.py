@@ -13,7 +13,7 @@ from tests import oracles
 
 NUMBERS = st.floats(-4, 4, width=32)
 WINDOWS = arrays(np.float64, array_shapes(min_dims=2, max_dims=3, max_side=7), elements=NUMBERS)
-NEURONS = st.builds(lambda *constants: LIF(*constants), st.floats(0, 1), st.floats(0.05, 3), st.booleans())
+NEURONS = st.builds(lambda *constants: LIF(*constants), st.floats(0, 1, width=16), st.floats(0.05, 3), st.booleans())
 
 
 def run(neuron: LIF, current: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
