@@ -3,7 +3,8 @@
 learn2learn's MAML clones a module's parameters, takes `torch.autograd.grad` of the support loss (`create_graph` for second order) and
 replaces each parameter by `p - rate * g`, so that the query loss is differentiable with respect to the original ones. That is
 `meta_gradient` below, on a dictionary of parameters, which spares it the copying of modules; readout only, it embeds a task's pictures
-once, as learn2learn's ANIL example does. Both peers compute the first layer's current, which is the same at every step, only once.
+once, as learn2learn's ANIL example does. `loop` computes the first layer's current, which is the same at every step, only once;
+`snntorch` computes it at every step, as everyone who follows its tutorials does.
 """
 
 from collections.abc import Callable
@@ -40,18 +41,15 @@ def loop(case: Case, params: Params, x: Tensor) -> Tensor:
 
 
 def snntorch_leaky(case: Case, params: Params, x: Tensor) -> Tensor:
-    """Step by step through snnTorch's `Leaky`, as in its tutorials."""
+    """Step by step through snnTorch's `Leaky`, every layer at every step, as its tutorials write a forward pass."""
     grad = surrogate.fast_sigmoid(NEURON.surrogate.slope)
     neurons = [snntorch.Leaky(NEURON.decay, NEURON.threshold, grad, reset_mechanism="zero") for _ in case.layers]
     membranes = [neuron.reset_mem() for neuron in neurons]
-    first = case.synapse(x, *_weights(params, case.layers[0]))
     counts = []
     for _ in range(case.steps):
-        current = first
+        z = x
         for i, name in enumerate(case.layers):
-            if i > 0:
-                current = case.synapse(z, *_weights(params, name))
-            z, membranes[i] = neurons[i](current, membranes[i])
+            z, membranes[i] = neurons[i](case.synapse(z, *_weights(params, name)), membranes[i])
             z = case.shrink(z.to(x.dtype))
         counts.append(z)
     return torch.stack(counts).mean(0).flatten(1)
