@@ -98,6 +98,7 @@ def conv_network(
     steps: int,
     features: str = "current",
     readout_decay: float = 0.0,
+    normalise_features: bool = False,
     outputs: int | None = None,
 ) -> Stack:
     """Stack of convolution, normalisation, neuron and pooling.
@@ -110,6 +111,7 @@ def conv_network(
         steps: time steps for which an untimed input is held.
         features: "current" leaves the last layer without neurons, its current averaged over time; "spikes" counts its spikes.
         readout_decay: leak of the readout over time, see `TimeAverage`.
+        normalise_features: normalise each input of the readout, so that what all pictures have in common does not slow its descent.
         outputs: size of the readout; None leaves it to be written by plasticity.
     Raises:
         UserError: if the lists differ in length or the picture shrinks to nothing.
@@ -132,7 +134,7 @@ def conv_network(
             commutes = stage[0] in fire and pooling != "max"  # one average over time is pooled instead of the spikes of every step
             stage.insert(1 if commutes else len(stage), ("average", TimeAverage(readout_decay)))
         layers += stage
-    return _finished(shape, [*layers, ("flatten", Flatten())], outputs)
+    return _finished(shape, [*layers, ("flatten", Flatten())], normalise_features, outputs)
 
 
 def mlp_network(
@@ -144,6 +146,7 @@ def mlp_network(
     steps: int,
     features: str = "spikes",
     readout_decay: float = 0.0,
+    normalise_features: bool = False,
     outputs: int | None = None,
 ) -> Stack:
     """Stack of dense layers; arguments as for `conv_network`."""
@@ -157,7 +160,7 @@ def mlp_network(
         layers += [] if accumulate else [(f"{_kind(neuron)}{i}", _population(neuron, steps))]
     if features != "current":
         layers.append(("average", TimeAverage(readout_decay)))
-    return _finished(shape, layers, outputs)
+    return _finished(shape, layers, normalise_features, outputs)
 
 
 def _kind(neuron: LIF | Layer) -> str:
@@ -168,8 +171,9 @@ def _population(neuron: LIF | Layer, steps: int) -> Layer:
     return Spiking(neuron, steps) if isinstance(neuron, LIF) else neuron
 
 
-def _finished(shape: tuple[int, ...], layers: list[tuple[str, Layer]], outputs: int | None) -> Stack:
+def _finished(shape: tuple[int, ...], layers: list[tuple[str, Layer]], normalise_features: bool, outputs: int | None) -> Stack:
     """Add the readout, make sure that every layer has an output, and weigh the network up."""
+    layers = [*layers, ("features", Norm())] if normalise_features else layers
     size, products = shape, 0
     for name, layer in layers:
         params, size = layer.init(torch.Generator(), size)

@@ -66,6 +66,7 @@ class Conv(_Strict, frozen=True, tag="conv", tag_field="kind"):
     normalise: bool = True
     neuron: LIF | ReLU = LIF()
     features: Literal["current", "spikes"] = "current"
+    normalise_features: bool = False
     readout: Literal["rate", "membrane"] = "rate"
 
 
@@ -76,6 +77,7 @@ class MLP(_Strict, frozen=True, tag="mlp", tag_field="kind"):
     normalise: bool = False
     neuron: LIF | ReLU = LIF()
     features: Literal["current", "spikes"] = "spikes"
+    normalise_features: bool = False
     readout: Literal["rate", "membrane"] = "rate"
 
 

@@ -169,6 +169,8 @@ def test_time_order_of_layers_is_as_asked() -> None:
     assert names(conv(**spikes, pooling="max"))[-5:] == ["lif3", "pool3", "average", "flatten", "readout"], "and a maximum does not"
     assert names(conv(**spikes, pool_before_neuron=True))[-5:] == ["pool3", "lif3", "average", "flatten", "readout"]
     assert isinstance(dict(conv().layers)["norm1"], Norm)
+    assert names(conv(normalise_features=True))[-3:] == ["flatten", "features", "readout"]
+    assert names(mlp(normalise_features=True))[-3:] == ["average", "features", "readout"]
 
 
 def test_large_convolutions_run_task_by_task_and_everything_else_together() -> None:
@@ -177,3 +179,16 @@ def test_large_convolutions_run_task_by_task_and_everything_else_together() -> N
     assert 32 * 9 * 28 * 28 + 32 * 32 * 9 * 14 * 14 > VMAP_LIMIT
     assert not large.vmappable
     assert large.split()[1].vmappable, "a readout is always small"
+
+
+def test_normalised_features_have_nothing_in_common() -> None:
+    network = conv(normalise_features=True, outputs=None)
+    params = network.init(torch.Generator().manual_seed(0))
+    pictures = torch.rand(9, *network.shape, generator=torch.Generator().manual_seed(1))
+    record = network.run(params, network.signal(pictures))
+    assert all(z.sum() > 0 for z in record.z.values())
+    assert record.output.std() > 0.1
+    torch.testing.assert_close(record.output.mean(0), torch.zeros(network.features), rtol=0, atol=1e-6)
+    given = network.run({**params, **record.statistics}, network.signal(pictures[:1]))
+    torch.testing.assert_close(given.output[0], record.output[0], rtol=1e-4, atol=1e-5)
+    assert given.statistics == {}
