@@ -192,8 +192,15 @@ def _show(summary: dict[str, Any]) -> None:
     table = Table(show_header=False)
     for label, key in (("accuracy", "accuracy"), ("before adaptation", "before_adaptation"), ("hidden updates zeroed", "zeroed_hidden")):
         if summary.get(key):
-            table.add_row(label, f"{summary[key]['mean']:.2f} ± {summary[key]['ci95']:.2f} %")
+            table.add_row(label, _interval(summary[key], 100 / task["ways"]))
     table.add_row("spikes per inference", f"{summary['spikes_per_inference']:,.0f}")
     table.add_row("firing rates", "  ".join(f"{layer} {rate:.1f} %" for layer, rate in summary["rates"].items()) or "none: not spiking")
     table.add_row("parameters", f"{summary['parameters']:,}")
     Console().print(table)
+
+
+def _interval(measured: dict[str, float], chance: float) -> str:
+    """An accuracy, and in words where it is chance in every episode, because no class is told from another."""
+    if measured["ci95"] == 0 and abs(measured["mean"] - chance) < 1e-4:
+        return f"{chance:.2f} %, chance: every answer is the same"
+    return f"{measured['mean']:.2f} ± {measured['ci95']:.2f} %"

@@ -89,7 +89,8 @@ def unseen(experiment: config.Experiment, asked: Question, data: Path | None) ->
     if _head(experiment) not in (None, asked.ways):
         raise UserError(
             f"{asked.ways} ways given, but this {_kind(rule)} learner has a head for the {task.ways} ways it is trained on: "
-            f"evaluate with {task.ways} ways, or train with task.ways = {asked.ways} (plasticity prototype, and bptt with head = 'zero', take any)"
+            f"evaluate with {task.ways} ways, or train with task.ways = {asked.ways} "
+            "(plasticity prototype, and bptt with head = 'zero', take any)"
         )
     if isinstance(task, config.Glyphs):
         if asked.split not in (None, "unseen") or asked.within_alphabet:

@@ -31,7 +31,7 @@ def steps(run: Reading) -> int | None:
 
 def written(run: Reading) -> bool:
     """Whether the plasticity makes the readout itself, so that before adaptation there is none and the answer is a guess."""
-    return part(run, "plasticity", "kind") == "prototype"
+    return part(run, "plasticity", "kind") == "prototype" or part(run, "plasticity", "head") == "zero"
 
 
 def count(value: int | float, thing: str) -> str:
@@ -80,7 +80,8 @@ def plasticity(run: Reading) -> str:
         fast = list(rule.get("fast") or ["*"])
         moved = "all its weights" if "*" in fast else f"the weights {', '.join(map(str, fast))}"
         moved = "only its last layer" if all(str(pattern).startswith("readout") for pattern in fast) else moved
-        return f"takes {count(rule.get('steps', 0), 'step')} of gradient descent on the examples, moving {moved}"
+        start = ", the last layer from zero" if rule.get("head") == "zero" else ""
+        return f"takes {count(rule.get('steps', 0), 'step')} of gradient descent on the examples, moving {moved}{start}"
     return f"follows the rule {kind!r}"
 
 

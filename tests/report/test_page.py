@@ -91,17 +91,22 @@ def test_page_says_the_numbers_of_the_summary(single):
         assert said in text
 
 
+BPTT = 'kind = "bptt"'
+WITHOUT_READOUT = ['kind = "prototype"', 'kind = "bptt"\nhead = "zero"']
+
+
 def rewritten(run: Path, rule: str, **changed: object) -> tuple[read.Reading, str]:
     """The run with another plasticity and other entries in every evaluation, and the words of its page."""
     config = (run / "config.toml").read_text()
-    (run / "config.toml").write_text(config.replace('[plasticity]\nkind = "prototype"', f'[plasticity]\nkind = "{rule}"'))
+    (run / "config.toml").write_text(config.replace('[plasticity]\nkind = "prototype"', f"[plasticity]\n{rule}"))
     for path in (run / "summary.json", *(run / "evaluations").iterdir()):
         path.write_text(json.dumps({**json.loads(path.read_text()), **changed}))
     return read.load(run), Reader(page.write([run]).read_text(encoding="utf-8")).text
 
 
-def test_without_a_readout_before_adaptation_a_guess_is_called_a_guess(copy):
-    run, text = rewritten(copy, "prototype")
+@pytest.mark.parametrize("rule", WITHOUT_READOUT)
+def test_without_a_readout_before_adaptation_a_guess_is_called_a_guess(copy, rule):
+    run, text = rewritten(copy, rule)
     assert "Before it saw the examples it had no readout yet, so its answer was a guess: right 20 % of the time." in text
     assert "the same network was right" not in text
     assert "before adaptation it named" not in text
@@ -112,7 +117,7 @@ def test_without_a_readout_before_adaptation_a_guess_is_called_a_guess(copy):
 
 @pytest.mark.parametrize(("before", "said"), [((20.3, 0.4), "at chance"), ((20.9, 0.4), "guessing would give 20 %")])
 def test_a_head_is_at_chance_where_chance_lies_inside_the_interval(copy, before, said):
-    run, text = rewritten(copy, "bptt", before_adaptation=dict(zip(("mean", "ci95"), before, strict=True)))
+    run, text = rewritten(copy, BPTT, before_adaptation=dict(zip(("mean", "ci95"), before, strict=True)))
     assert f"the same network was right {before[0]} ± 0.4 % of the time: {said}." in text
     assert "guess:" not in text
     drawing = figures.accuracy([run], ["run"])
@@ -120,7 +125,7 @@ def test_a_head_is_at_chance_where_chance_lies_inside_the_interval(copy, before,
 
 
 def test_a_head_says_how_many_it_named_right_before(copy):
-    run, text = rewritten(copy, "bptt")
+    run, text = rewritten(copy, BPTT)
     assert run.episode is not None
     right = (run.episode["predicted_before"] == run.episode["query_y"]).sum()
     assert f"before adaptation it named {right} of these 25 right" in text
