@@ -50,6 +50,20 @@ class Surrogate(NamedTuple):
             return torch.sigmoid(k * x)
         return 0.5 + _clipped(x, 1 / k)
 
+    def derivative(self, x: Tensor) -> Tensor:
+        """Slope of `value`, same shape as `x`; what stands for the derivative of the spike."""
+        k = self.slope
+        if self.kind == "fast-sigmoid":
+            return (1 + k * x.abs()).square().reciprocal()
+        if self.kind == "arctan":
+            return k / 2 / (1 + (torch.pi / 2 * k * x).square())
+        if self.kind == "triangle":
+            return (1 - k * x.abs()).relu()
+        if self.kind == "sigmoid":
+            soft = torch.sigmoid(k * x)
+            return k * soft * (1 - soft)
+        return (x.abs() < 1 / k).to(x)
+
 
 def _clipped(x: Tensor, bound: float) -> Tensor:
     """`x` within +-bound; the derivative is 0 on the bound too, where `clamp` has 1: a silent neuron sits there when k = 1 / threshold."""

@@ -1,25 +1,33 @@
 """The scan in plain torch: slow, differentiable to any order, and the definition that every other kernel must equal."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from neurometa.core.neuron import LIF, LIFState, lif_step
+from neurometa.core.neuron import Neuron
 
 
-def scan(neuron: LIF, current: Tensor, steps: int) -> tuple[Tensor, Tensor]:
-    """Run `lif_step` over time from rest.
+def states(neuron: Neuron, current: Tensor, steps: int, state: Any = None) -> Any:
+    """Run `neuron.step` over time.
 
     Args:
         neuron: constants of the population.
         current: (steps, *batch, n), or (1, *batch, n) for the same current at every step.
         steps: number of time steps.
+        state: state to continue from, default rest.
     Returns:
-        Spikes z and potentials v, each (steps, *batch, n).
+        The states, each field (steps, *batch, n).
     """
     inputs = current.unbind(0) * (steps if current.shape[0] == 1 else 1)
-    rest = torch.zeros_like(inputs[0])
-    state, states = LIFState(rest, rest), []
+    state, found = neuron.rest(inputs[0]) if state is None else state, []
     for x in inputs:
-        state = lif_step(neuron, state, x)
-        states.append(state)
-    return torch.stack([s.z for s in states]), torch.stack([s.v for s in states])
+        state = neuron.step(state, x)
+        found.append(state)
+    return type(state)(*map(torch.stack, zip(*found, strict=True)))
+
+
+def scan(neuron: Neuron, current: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+    """Spikes z and potentials v from rest, each (steps, *batch, n)."""
+    found = states(neuron, current, steps)
+    return found.z, found.v
