@@ -40,7 +40,7 @@ class Record(NamedTuple):
         output: readout averaged over time, shape (batch, out).
         z: spikes (or activations) of each layer by name, shape (time, batch, *shape); untimed layers lack the time axis.
         v: membrane potential of each spiking layer before its reset, same shapes as `z`.
-        state: final membrane and spike of each spiking layer, to continue from, by the names `<layer>.v` and `<layer>.z`.
+        state: final state of each spiking layer, to continue from, by the names `<layer>.<field>` of its neuron's state.
         statistics: normalisation statistics measured in this run; empty where the parameters carried them.
     """
 

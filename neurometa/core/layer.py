@@ -2,14 +2,17 @@
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from neurometa.core.neuron import LIF, LIFState
-from neurometa.core.scan import scan
+from neurometa.core.check import check_constants
+from neurometa.core.constants import Free, with_params
+from neurometa.core.neuron import Neuron
+from neurometa.core.scan import states
+from neurometa.errors import UserError
 from neurometa.types import Params, Signal
 
 EPSILON = 1e-5
@@ -24,7 +27,7 @@ class Layer(Protocol):
         ...
 
     def apply(self, params: Params, x: Signal, state: Params) -> tuple[Signal, Params]:
-        """Transform the signal; the second value is what to note in the record: `z`, `v`, `mean`, `var`."""
+        """Transform the signal; the second value is what to note in the record: `mean` and `var`, or `z`, `v` and other state over time."""
         ...
 
 
@@ -158,22 +161,38 @@ class Pool(NamedTuple):
 
 
 class Spiking(NamedTuple):
-    """A population of LIF neurons; an untimed signal is a current held for `steps` steps."""
+    """A population of neurons; an untimed signal is a current held for `steps` steps.
 
-    neuron: LIF
+    Attributes:
+        neuron: constants of the population.
+        steps: time steps for which an untimed signal is held.
+        free: constants that live among the parameters, see `constants.Free`.
+    """
+
+    neuron: Neuron
     steps: int
+    free: tuple[Free, ...] = ()
 
     def init(self, generator: torch.Generator, shape: tuple[int, ...]) -> tuple[Params, tuple[int, ...]]:
-        """No parameters."""
-        return {}, shape
+        """The free constants. Raises UserError where a constant is out of range."""
+        check_constants(self.neuron)
+        return {free.key: free.init(self.neuron, shape, generator) for free in self.free}, shape
 
     def apply(self, params: Params, x: Signal, state: Params) -> tuple[Signal, Params]:
-        """Integrate and fire."""
+        """Integrate and fire; every field of the neuron's state is noted, over time."""
         steps = x.values.shape[0] if x.timed else self.steps
         current = x.values if x.timed else x.values.unsqueeze(0)
-        before = LIFState(state["v"], state["z"]) if "v" in state else None
-        z, v = scan(self.neuron, current, steps, before)
-        return Signal(z, True), {"z": z, "v": v}
+        neuron = with_params(self.neuron, self.free, params)
+        found = states(neuron, current, steps, _state(neuron, current, state) if state else None)
+        return Signal(neuron.output(found), True), found._asdict()
+
+
+def _state(neuron: Neuron, current: Tensor, fields: Params) -> Any:
+    """The neuron's state from its fields by name."""
+    rest = neuron.rest(current[0])
+    if set(fields) != set(rest._fields):
+        raise UserError(f"state with {', '.join(sorted(fields))} given to {type(neuron).__name__}, {', '.join(rest._fields)} expected")
+    return type(rest)(**fields)
 
 
 class TimeAverage(NamedTuple):

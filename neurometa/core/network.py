@@ -1,19 +1,24 @@
 """Networks: named layers in a row, as one `Network`."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from neurometa.core.check import check_finite, check_floats
+from neurometa.core.constants import Free
 from neurometa.core.layer import Conv2d, Flatten, Layer, Linear, Norm, Pool, Spiking, TimeAverage
-from neurometa.core.neuron import LIF
+from neurometa.core.neuron import Neuron
 from neurometa.errors import UserError
 from neurometa.types import Params, Record, Signal
 
 VMAP_LIMIT = 1_500_000
 """Products of one example in one time step up to which convolutions of several tasks run faster as one grouped convolution than one
 after another. Measured on two x86-64 cores with 5 inner steps: 1.8 times faster at 1.0 million, 1.2 times slower at 2.0 million."""
+
+STATISTICS = ("mean", "var")
+"""What a layer notes of its batch; anything else that it notes is state over time."""
 
 READOUT = "readout"
 """Name of the last layer: what prototypes write and readout-only plasticity moves."""
@@ -41,7 +46,13 @@ class Stack(NamedTuple):
         return params
 
     def signal(self, x: Tensor) -> Signal:
-        """`x` as a signal: timed if it has a time axis before the batch axis."""
+        """`x` as a signal: timed if it has a time axis before the batch axis.
+
+        Raises:
+            UserError: another shape, no example, no time step, whole numbers, or NaN (which vmap hides).
+        """
+        check_floats("input", x)
+        check_finite("input", x)
         axes = x.ndim - len(self.shape)
         if axes not in (1, 2) or tuple(x.shape[axes:]) != self.shape:
             raise UserError(f"input of shape {tuple(x.shape)} given, ([time,] batch, {', '.join(map(str, self.shape))}) expected")
@@ -57,13 +68,14 @@ class Stack(NamedTuple):
         Returns:
             The record; its output has shape (batch, outputs).
         """
-        notes: dict[str, Params] = {key: {} for key in ("z", "v", "mean", "var")}
+        notes: dict[str, Params] = {key: {} for key in ("z", "v", *STATISTICS)}
         for name, layer in self.layers:
             x, noted = layer.apply(_own(params, name), x, _own(state or {}, name))
             for key, value in noted.items():
-                notes[key][name] = value
-        statistics = {f"{name}.{key}": value for key in ("mean", "var") for name, value in notes[key].items()}
-        last = {f"{name}.{key}": notes[key][name][-1] for name in notes["v"] for key in ("v", "z")}
+                notes.setdefault(key, {})[name] = value
+        statistics = {f"{name}.{key}": value for key in STATISTICS for name, value in notes[key].items()}
+        kept = [key for key in notes if key not in STATISTICS]
+        last = {f"{name}.{key}": notes[key][name][-1] for name in notes["v"] for key in kept if name in notes[key]}
         return Record(x.values, notes["z"], notes["v"], last, statistics)
 
     @property
@@ -94,7 +106,8 @@ def conv_network(
     pooling: str = "average",
     pool_before_neuron: bool = False,
     normalise: bool = True,
-    neuron: LIF | Layer,
+    neuron: Neuron | Layer,
+    free: tuple[Free, ...] = (),
     steps: int,
     features: str = "current",
     readout_decay: float = 0.0,
@@ -107,7 +120,8 @@ def conv_network(
         shape: (channels, height, width) of the input.
         channels, strides, pools: one entry a layer; a pool of 1 is none.
         pool_before_neuron: pool currents instead of spikes.
-        neuron: LIF constants, or a stateless layer such as `baselines.relu.ReLU()`.
+        neuron: constants of the neurons, or a stateless layer such as `baselines.relu.ReLU()`.
+        free: constants of the neurons that are parameters of each layer, see `constants.Free`.
         steps: time steps for which an untimed input is held.
         features: "current" leaves the last layer without neurons, its current averaged over time; "spikes" counts its spikes.
         readout_decay: leak of the readout over time, see `TimeAverage`.
@@ -127,7 +141,7 @@ def conv_network(
             layers.append(("average", TimeAverage(readout_decay)))
         layers.append((f"conv{i}", Conv2d(n, kernel, stride, bias=not normalise)))
         layers += [(f"norm{i}", Norm())] if normalise else []
-        fire = [] if accumulate else [(f"{_kind(neuron)}{i}", _population(neuron, steps))]
+        fire = [] if accumulate else [(f"{_kind(neuron)}{i}", _population(neuron, free, steps))]
         shrink: list[tuple[str, Layer]] = [(f"pool{i}", Pool(pool, pooling))] if pool > 1 else []
         stage = [*shrink, *fire] if pool_before_neuron else [*fire, *shrink]
         if i == last and not accumulate:
@@ -142,7 +156,8 @@ def mlp_network(
     widths: tuple[int, ...],
     *,
     normalise: bool = False,
-    neuron: LIF | Layer,
+    neuron: Neuron | Layer,
+    free: tuple[Free, ...] = (),
     steps: int,
     features: str = "spikes",
     readout_decay: float = 0.0,
@@ -157,18 +172,18 @@ def mlp_network(
             layers.append(("average", TimeAverage(readout_decay)))
         layers.append((f"linear{i}", Linear(width, bias=not normalise)))
         layers += [(f"norm{i}", Norm())] if normalise else []
-        layers += [] if accumulate else [(f"{_kind(neuron)}{i}", _population(neuron, steps))]
+        layers += [] if accumulate else [(f"{_kind(neuron)}{i}", _population(neuron, free, steps))]
     if features != "current":
         layers.append(("average", TimeAverage(readout_decay)))
     return _finished(shape, layers, normalise_features, outputs)
 
 
-def _kind(neuron: LIF | Layer) -> str:
+def _kind(neuron: Neuron | Layer) -> str:
     return type(neuron).__name__.lower()
 
 
-def _population(neuron: LIF | Layer, steps: int) -> Layer:
-    return Spiking(neuron, steps) if isinstance(neuron, LIF) else neuron
+def _population(neuron: Any, free: tuple[Free, ...], steps: int) -> Layer:
+    return neuron if hasattr(neuron, "apply") else Spiking(neuron, steps, free)
 
 
 def _finished(shape: tuple[int, ...], layers: list[tuple[str, Layer]], normalise_features: bool, outputs: int | None) -> Stack:

@@ -8,10 +8,9 @@ import msgspec
 import torch
 
 from neurometa import tasks
-from neurometa.baselines import relu
-from neurometa.core import encode, network, neuron, surrogate
+from neurometa.core import encode, network
 from neurometa.errors import UserError
-from neurometa.experiment import config
+from neurometa.experiment import config, units
 from neurometa.meta import estimators
 from neurometa.meta.learner import Learner
 from neurometa.meta.trainer import Trainer, TrainerSettings
@@ -125,29 +124,22 @@ def _training_task(task: config.Glyphs | config.Omniglot, data: Path | None) -> 
 def _network(experiment: config.Experiment, head: int | None) -> Network:
     side = experiment.task.size if isinstance(experiment.task, config.Glyphs) else 28
     built, unit, steps = experiment.network, experiment.network.neuron, _steps(experiment)
-    leak = unit.decay if built.readout == "membrane" and isinstance(unit, config.LIF) else 0.0
+    leak = units.leak(unit) if built.readout == "membrane" else 0.0
     if isinstance(built, config.MLP):
         return network.mlp_network(
-            (1, side, side), built.widths, normalise=built.normalise, neuron=_neuron(unit), steps=steps,
+            (1, side, side), built.widths, normalise=built.normalise, neuron=units.neuron(unit), free=units.free(unit), steps=steps,
             features=built.features, readout_decay=leak, normalise_features=built.normalise_features, outputs=head,
         )  # fmt: skip
     return network.conv_network(
         (1, side, side), built.channels, built.strides, built.pools, kernel=built.kernel, pooling=built.pooling,
-        pool_before_neuron=built.pool_before_neuron, normalise=built.normalise, neuron=_neuron(unit), steps=steps,
-        features=built.features, readout_decay=leak, normalise_features=built.normalise_features, outputs=head,
+        pool_before_neuron=built.pool_before_neuron, normalise=built.normalise, neuron=units.neuron(unit), free=units.free(unit),
+        steps=steps, features=built.features, readout_decay=leak, normalise_features=built.normalise_features, outputs=head,
     )  # fmt: skip
 
 
 def _steps(experiment: config.Experiment) -> int:
     """Time steps of the window; a conventional unit has no time."""
     return 1 if isinstance(experiment.network.neuron, config.ReLU) else experiment.encoding.steps
-
-
-def _neuron(unit: config.LIF | config.ReLU) -> neuron.LIF | relu.ReLU:
-    if isinstance(unit, config.ReLU):
-        return relu.ReLU()
-    shape = surrogate.Surrogate(unit.surrogate.kind, unit.surrogate.slope)
-    return neuron.LIF(unit.decay, unit.threshold, unit.reset == "hard", unit.reset_gradient, shape)
 
 
 def _encoder(experiment: config.Experiment) -> encode.Direct | encode.Rate | encode.Latency:
@@ -200,8 +192,6 @@ def _refuse_pairs(experiment: config.Experiment) -> None:
         raise UserError(f"estimator reptile follows slow weights that move, plasticity {_kind(rule)} moves none: choose estimator unrolled")
     if isinstance(experiment.network.neuron, config.ReLU) and not isinstance(experiment.encoding, config.Direct):
         raise UserError(f"neuron relu has no time, encoding {_kind(experiment.encoding)} needs it: choose encoding direct, or neuron lif")
-    if isinstance(experiment.network.neuron, config.ReLU) and experiment.network.readout == "membrane":
-        raise UserError("neuron relu has no membrane, network.readout = 'membrane' needs one: choose readout rate, or neuron lif")
     layers = experiment.network.widths if isinstance(experiment.network, config.MLP) else experiment.network.channels
     if not layers:
         raise UserError("the network has no layer: expected at least one entry in network.channels or network.widths")

@@ -5,8 +5,9 @@ from typing import Any
 
 import msgspec.inspect as inspect
 
+from neurometa.core.compiled.windows import COMPILED
 from neurometa.errors import UserError
-from neurometa.experiment import config
+from neurometa.experiment import config, units
 
 _FIELDS = {"plasticity": "plasticity", "estimators": "estimator", "tasks": "task", "networks": "network"}
 
@@ -42,7 +43,10 @@ def _numba() -> dict[str, Any]:
         importlib.import_module("numba")
     except ImportError as error:
         return _row("numba", False, f"numba cannot be imported ({error}); install it with `pip install numba`")
-    return _row("numba", True, "the scan on the CPU, compiled on first use")
+    compiled = [str(unit.__struct_config__.tag) for unit, neuron in units.NEURONS.items() if neuron in COMPILED]
+    others = [str(unit.__struct_config__.tag) for unit, neuron in units.NEURONS.items() if neuron not in COMPILED]
+    about = "the scan on the CPU, compiled on first use"
+    return _row("numba", True, f"{about}: neurons {', '.join(compiled)}; {' and '.join(others)} run on reference")
 
 
 def _row(name: str, available: bool, why: str) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from msgspec import Meta
 Positive = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
+NotNegative = Annotated[float, Meta(ge=0)]
+Each = Literal["layer", "channel", "neuron"]
 
 
 class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -21,14 +23,119 @@ class Surrogate(_Strict, frozen=True):
     slope: Positive = 3.0
 
 
+class LearntDecay(_Strict, frozen=True, tag="learnt", tag_field="kind"):
+    """A meta-learned decay, kept between 0 and 1 as 1 / (1 + exp(-raw))."""
+
+    start: Annotated[float, Meta(gt=0, lt=1)]
+    each: Each = "neuron"
+
+
+class Tau(_Strict, frozen=True, tag="tau", tag_field="kind"):
+    """A decay of exp(-1 / tau)."""
+
+    tau: Positive
+    each: Each = "neuron"
+    learnt: bool = False
+
+
+class UniformTau(_Strict, frozen=True, tag="uniform", tag_field="kind"):
+    """Decays of exp(-1 / tau), with tau uniform between two bounds."""
+
+    low: Positive
+    high: Positive
+    each: Each = "neuron"
+    learnt: bool = False
+
+
+class GammaTau(_Strict, frozen=True, tag="gamma", tag_field="kind"):
+    """Decays of exp(-1 / tau), with tau of a gamma distribution."""
+
+    tau: Positive
+    shape: Positive = 3.0
+    each: Each = "neuron"
+    learnt: bool = False
+
+
+class LogNormalTau(_Strict, frozen=True, tag="log-normal", tag_field="kind"):
+    """Decays of exp(-1 / tau), with log tau of a normal distribution."""
+
+    tau: Positive
+    spread: Positive = 0.5
+    each: Each = "neuron"
+    learnt: bool = False
+
+
+class LearntPositive(_Strict, frozen=True, tag="learnt", tag_field="kind"):
+    """A meta-learned positive number, kept above 0 as exp(raw)."""
+
+    start: Positive
+    each: Each = "neuron"
+
+
+Decay = Fraction | LearntDecay | Tau | UniformTau | GammaTau | LogNormalTau
+Level = Positive | LearntPositive
+
+
 class LIF(_Strict, frozen=True, tag="lif", tag_field="kind"):
     """Leaky integrate-and-fire."""
 
-    decay: Fraction = 0.5
-    threshold: Positive = 1.0
+    decay: Decay = 0.5
+    threshold: Level = 1.0
     reset: Literal["hard", "subtract"] = "hard"
     reset_gradient: bool = True
     surrogate: Surrogate = Surrogate()
+
+
+class IF(_Strict, frozen=True, tag="if", tag_field="kind"):
+    """Integrate-and-fire without leak."""
+
+    threshold: Level = 1.0
+    reset: Literal["hard", "subtract"] = "hard"
+    reset_gradient: bool = True
+    surrogate: Surrogate = Surrogate()
+
+
+class CurrentLIF(_Strict, frozen=True, tag="current-lif", tag_field="kind"):
+    """Leaky integrate-and-fire driven by a synaptic current that decays on its own."""
+
+    decay: Decay = 0.5
+    current_decay: Decay = 0.5
+    threshold: Level = 1.0
+    reset: Literal["hard", "subtract"] = "hard"
+    reset_gradient: bool = True
+    surrogate: Surrogate = Surrogate()
+
+
+class ALIF(_Strict, frozen=True, tag="alif", tag_field="kind"):
+    """Leaky integrate-and-fire with a threshold that rises with every spike, the neuron of LSNNs."""
+
+    decay: Decay = 0.5
+    threshold: Level = 1.0
+    beta: NotNegative | LearntPositive = 0.2
+    rho: Decay = 0.9
+    reset: Literal["hard", "subtract"] = "hard"
+    reset_gradient: bool = True
+    surrogate: Surrogate = Surrogate()
+
+
+class RefractoryLIF(_Strict, frozen=True, tag="refractory-lif", tag_field="kind"):
+    """Leaky integrate-and-fire that rests after every spike."""
+
+    decay: Decay = 0.5
+    threshold: Level = 1.0
+    refractory: Annotated[int, Meta(ge=0)] = 2
+    reset: Literal["hard", "subtract"] = "hard"
+    reset_gradient: bool = True
+    surrogate: Surrogate = Surrogate()
+
+
+class SigmaDelta(_Strict, frozen=True, tag="sigma-delta", tag_field="kind"):
+    """A rectified unit that sends its changes as graded spikes."""
+
+    threshold: NotNegative = 0.1
+
+
+Spiking = LIF | IF | CurrentLIF | ALIF | RefractoryLIF | SigmaDelta
 
 
 class ReLU(_Strict, frozen=True, tag="relu", tag_field="kind"):
@@ -64,7 +171,7 @@ class Conv(_Strict, frozen=True, tag="conv", tag_field="kind"):
     pooling: Literal["average", "sum", "max"] = "average"
     pool_before_neuron: bool = False
     normalise: bool = True
-    neuron: LIF | ReLU = LIF()
+    neuron: Spiking | ReLU = LIF()
     features: Literal["current", "spikes"] = "current"
     normalise_features: bool = False
     readout: Literal["rate", "membrane"] = "rate"
@@ -75,7 +182,7 @@ class MLP(_Strict, frozen=True, tag="mlp", tag_field="kind"):
 
     widths: tuple[Count, ...] = (128, 128)
     normalise: bool = False
-    neuron: LIF | ReLU = LIF()
+    neuron: Spiking | ReLU = LIF()
     features: Literal["current", "spikes"] = "spikes"
     normalise_features: bool = False
     readout: Literal["rate", "membrane"] = "rate"

@@ -19,6 +19,7 @@ from neurometa.experiment.override import Override, apply
 _WORDS = {
     "int": "a whole number",
     "float": "a number",
+    "float | object": "a number, or a table",
     "str": "text",
     "bool": "true or false",
     "array": "a list",
@@ -78,7 +79,7 @@ def _check(value: Any, kind: inspect.Type, path: str) -> Any:
         if value is False and any(isinstance(t, inspect.NoneType) for t in kind.types):
             return None
         if not isinstance(value, dict):
-            return value
+            return _finite(value, path)
         kind = _choose(value, [t for t in kind.types if isinstance(t, inspect.StructType)], path)
     if isinstance(kind, inspect.StructType) and isinstance(value, dict):
         types = {field.name: field.type for field in kind.fields}
@@ -89,7 +90,11 @@ def _check(value: Any, kind: inspect.Type, path: str) -> Any:
         return {key: _check(item, types[key], _join(path, key)) if key in types else item for key, item in value.items()}
     if isinstance(kind, inspect.LiteralType) and value not in kind.values:
         raise UserError(f"{path} = {value!r} is not known; {_choices(value, [str(known) for known in kind.values])}")
-    if isinstance(kind, inspect.FloatType) and isinstance(value, float) and not math.isfinite(value):
+    return _finite(value, path) if isinstance(kind, inspect.FloatType) else value
+
+
+def _finite(value: Any, path: str) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
         raise UserError(f"{path} = {value}, expected a finite number")
     return value
 

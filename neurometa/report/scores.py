@@ -1,5 +1,6 @@
 """The measured numbers of a run, gathered from summary.json and evaluations/ into one shape."""
 
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -116,8 +117,8 @@ def raster(run: Reading) -> dict[str, Any]:
 
 
 def layer(name: str) -> str:
-    """Call the neurons `lif2` layer 2, after the convolution or dense layer that feeds them; other names stay."""
-    return f"layer {name.removeprefix('lif')}" if name.removeprefix("lif").isdigit() else name
+    """Call the neurons `lif2` or `alif2` layer 2, after the convolution or dense layer that feeds them; other names stay."""
+    return re.sub(r"^(lif|if|currentlif|alif|refractorylif|sigmadelta)(\d+)$", r"layer \2", name)
 
 
 def trained_s(run: Reading, clock: str) -> float | None:
