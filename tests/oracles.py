@@ -50,6 +50,62 @@ def lif_jacobian(
     return dz, dv
 
 
+def alif(current: Array, decay: Array, threshold: Array, beta: Array, rho: Array, hard: bool) -> tuple[Array, Array, Array]:
+    """Adaptive LIF from rest; the adaptation is summed over all past spikes, one that is s steps old counting rho^(s-1).
+
+    Returns:
+        Spikes z, potentials v before the reset, adaptations a, (time, n).
+    """
+    z, v, a = np.zeros(current.shape), np.zeros(current.shape), np.zeros(current.shape)
+    for t, now in enumerate(current):
+        a[t] = sum((rho ** (t - 1 - s) * z[s] for s in range(t)), np.zeros(current.shape[1:]))
+        if t == 0:
+            v[t] = now
+        elif hard:
+            v[t] = np.where(z[t - 1] == 1, 0.0, decay * v[t - 1]) + now
+        else:
+            v[t] = decay * v[t - 1] - threshold * z[t - 1] + now
+        z[t] = np.where(v[t] > threshold + beta * a[t], 1.0, 0.0)
+    return z, v, a
+
+
+def low_pass(x: Array, decay: Array) -> Array:
+    """Sum of all past inputs, one that is s steps old counting decay^s, (time, n)."""
+    return np.stack([sum((decay ** (t - s) * x[s] for s in range(t + 1)), np.zeros(x.shape[1:])) for t in range(len(x))])
+
+
+def refractory_lif(current: Array, decay: float, threshold: float, rest: int, hard: bool) -> tuple[Array, Array]:
+    """LIF that takes no input and cannot fire in the `rest` steps after a spike, one neuron after another.
+
+    Returns:
+        Spikes z and potentials v, (time, n).
+    """
+    z, v = np.zeros(current.shape), np.zeros(current.shape)
+    for n in range(current.shape[1]):
+        ready, kept = 0, 0.0
+        for t in range(len(current)):
+            v[t, n] = kept + (current[t, n] if t >= ready else 0.0)
+            z[t, n] = float(t >= ready and v[t, n] > threshold)
+            if z[t, n]:
+                ready = t + rest + 1
+            kept = decay * v[t, n] - threshold * z[t, n]
+            if hard and z[t, n]:
+                kept = 0.0
+    return z, v
+
+
+def sigma_delta(level: Array, threshold: float) -> tuple[Array, Array]:
+    """Messages z and their sums, (time, n): max(0, level) is told wherever it is off by more than `threshold` from what was told."""
+    z, sent = np.zeros(level.shape), np.zeros(level.shape)
+    told = np.zeros(level.shape[1:])
+    for t, now in enumerate(level):
+        off = np.maximum(now, 0) - told
+        z[t] = off * (np.abs(off) > threshold)
+        told = told + z[t]
+        sent[t] = told
+    return z, sent
+
+
 def surrogate_value(kind: str, k: float, x: Array) -> Array:
     """The smooth step that stands behind each surrogate."""
     if kind == "fast-sigmoid":

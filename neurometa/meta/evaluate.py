@@ -105,8 +105,15 @@ def _activity(learner: Learner, params: Params, task: TaskFamily, generator: tor
         adapts, measures = bool(adapted.fast), bool(adapted.statistics)
     layers = list(records[0].v)
     queries = sum(r.output.shape[0] for r in records)
-    spikes = sum(float(r.z[name].sum()) for r in records for name in layers) / queries
-    return _Activity(spikes, {name: sum(float(r.z[name].mean()) for r in records) / len(records) for name in layers}, adapts, measures)
+    spikes = sum(float(_sent(r.z[name]).sum()) for r in records for name in layers) / queries
+    return _Activity(
+        spikes, {name: sum(float(_sent(r.z[name]).mean()) for r in records) / len(records) for name in layers}, adapts, measures
+    )
+
+
+def _sent(z: torch.Tensor) -> torch.Tensor:
+    """1 where something was sent: a spike, or a graded message of any size."""
+    return (z != 0).to(z)
 
 
 def _first(episodes: Episode) -> Episode:
@@ -159,7 +166,7 @@ def portrait(learner: Learner, params: Params, task: TaskFamily, generator: torc
         "query_y": raw.query.y[0],
         "predicted": record.output.argmax(-1),
         "predicted_before": before,
-        "rates": torch.tensor([100 * float(record.z[name].mean()) for name in layers]),
-        **{f"raster/{name}": record.z[name][:, 0].flatten(1).to(torch.uint8) for name in layers},
+        "rates": torch.tensor([100 * float(_sent(record.z[name]).mean()) for name in layers]),
+        **{f"raster/{name}": _sent(record.z[name][:, 0]).flatten(1).to(torch.uint8) for name in layers},
     }
     return {**{name: value.numpy() for name, value in arrays.items()}, "layers": np.array(layers, dtype=str)}
