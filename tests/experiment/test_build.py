@@ -156,6 +156,49 @@ def test_neuron_constants_reach_the_network(experiment):
     assert (built.surrogate.kind, built.surrogate.slope) == ("arctan", 2.0)
 
 
+GAMMA = {"kind": "gamma", "tau": 4.0, "learnt": True}
+NEURONS = [
+    {"kind": "if"},
+    {"kind": "lif", "decay": GAMMA, "threshold": {"kind": "learnt", "start": 0.5, "each": "layer"}},
+    {"kind": "current-lif", "current_decay": {"kind": "log-normal", "tau": 3.0}},
+    {"kind": "alif", "rho": {"kind": "tau", "tau": 50.0}, "beta": {"kind": "learnt", "start": 0.2}},
+    {"kind": "refractory-lif", "decay": {"kind": "uniform", "low": 2.0, "high": 9.0}},
+    {"kind": "sigma-delta"},
+]
+
+
+@pytest.mark.parametrize("neuron", NEURONS, ids=lambda neuron: neuron["kind"])
+@pytest.mark.parametrize("rule", ["prototype", "bptt"])
+def test_every_neuron_takes_a_step_and_only_learnt_constants_move(experiment, neuron, rule):
+    trainer = build.trainer(experiment({"network.neuron": neuron, "plasticity.kind": rule}), None)
+    before = {name: value.clone() for name, value in trainer.parameters().items()}
+    trainer.step()
+    for name, value in trainer.parameters().items():
+        constant = name.partition(".")[2].partition("_")[2]
+        table = neuron.get(constant)
+        if isinstance(table, dict):
+            assert torch.equal(value, before[name]) == (table["kind"] != "learnt" and not table.get("learnt", False)), name
+    parameters = [name for name in before if name.split(".")[-1].startswith(("log_", "logit_")) and "1." in name]
+    assert len(parameters) == sum(isinstance(table, dict) for table in neuron.values())
+
+
+@pytest.mark.parametrize(
+    ("neuron", "word"),
+    [
+        ({"kind": "if"}, "no leaking membrane"),
+        ({"kind": "sigma-delta"}, "choose readout rate"),
+        ({"kind": "lif", "decay": GAMMA}, "not one number"),
+    ],
+)
+def test_a_membrane_readout_needs_one_decay(experiment, neuron, word):
+    refused(experiment({"network.neuron": neuron, "network.readout": "membrane"}), word)
+
+
+def test_a_uniform_distribution_needs_its_bounds_in_order(experiment):
+    neuron = {"kind": "lif", "decay": {"kind": "uniform", "low": 5.0, "high": 2.0}}
+    refused(experiment({"network.neuron": neuron}), "network.neuron.decay with low = 5.0 and high = 2.0")
+
+
 def test_a_description_names_layers_unit_and_time(experiment):
     assert build.describe(experiment()) == "mlp 12, lif, direct encoding of 4 steps"
     assert build.describe(experiment({**CONV, "network.neuron": {"kind": "relu"}})) == "conv 4-4, relu"

@@ -56,10 +56,21 @@ def test_false_switches_a_table_off():
     assert off.task.augment is None
 
 
+NEURON = "[network]\nkind = 'mlp'\n[network.neuron]\n"
+
 BAD = [
     ("wayz = 3", [], ["task.wayz", "ways, shots, queries", "did you mean ways?"]),
     ("[training]\nstepz = 3", [], ["training.stepz", "did you mean steps?"]),
     ("[network]\nkind = 'conv'\nneuron = { kind = 'lif', decy = 1 }", [], ["network.neuron.decy", "did you mean decay?"]),
+    (NEURON + "kind = 'lif'\ndecay = 1.5", [], ["network.neuron.decay = 1.5", "expected a number <= 1.0"]),
+    (NEURON + "kind = 'lif'\ndecay = nan", [], ["network.neuron.decay = nan", "finite"]),
+    (NEURON + "kind = 'lif'\ndecay = 'slow'", [], ["network.neuron.decay = 'slow'", "expected a number, or a table"]),
+    (NEURON + "kind = 'lif'\ndecay = { kind = 'gama', tau = 2.0 }", [], ["network.neuron.decay.kind = 'gama'", "did you mean gamma?"]),
+    (NEURON + "kind = 'lif'\ndecay = { kind = 'gamma', tau = -2.0 }", [], ["network.neuron.decay.tau = -2.0", "expected a number > 0.0"]),
+    (NEURON + "kind = 'lif'\ndecay = { kind = 'learnt', start = 1.0 }", [], ["network.neuron.decay.start = 1.0", "< 1.0"]),
+    (NEURON + "kind = 'alif'\nbeta = -0.1", [], ["network.neuron.beta = -0.1", ">= 0.0"]),
+    (NEURON + "kind = 'if'\nthreshold = -1.0", [], ["network.neuron.threshold = -1.0", "> 0.0"]),
+    (NEURON + "kind = 'alf'", [], ["network.neuron.kind = 'alf'", "did you mean alif?"]),
     ("[plasticity]\nkind = 'prototyp'", [], ["plasticity.kind = 'prototyp'", "prototype, frozen, bptt", "did you mean prototype?"]),
     ("[network]\nchannels = [3]", [], ["[network] has no kind", "conv, mlp"]),
     ("[training]\noptimiser = 'adm'", [], ["training.optimiser = 'adm'", "adam, sgd", "did you mean adam?"]),
