@@ -185,7 +185,7 @@ def test_every_neuron_takes_a_step_and_only_learnt_constants_move(experiment, ne
 @pytest.mark.parametrize(
     ("neuron", "word"),
     [
-        ({"kind": "if"}, "no leaking membrane"),
+        ({"kind": "if"}, "no membrane that leaks"),
         ({"kind": "sigma-delta"}, "choose readout rate"),
         ({"kind": "lif", "decay": GAMMA}, "not one number"),
     ],
