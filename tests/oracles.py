@@ -200,3 +200,27 @@ def softmax_descent(
         error = power / power.sum(1, keepdims=True) - np.eye(len(bias))[y]
         weight, bias = weight - rate_weight * (error.T @ x) / len(x), bias - rate_bias * error.mean(0)
     return weight, bias
+
+
+def recurrent_lif(
+    current: Array, weight: Array, decay: float, threshold: float, beta: float, rho: float, hard: bool
+) -> tuple[Array, Array]:
+    """LIF neurons (with beta > 0, of adaptive threshold) that hear each other's last spikes; from rest.
+
+    Args:
+        current: (time, n).
+        weight: (n, n), the effect of the column's neuron on the row's.
+    Returns:
+        Spikes z and potentials v before the reset, (time, n).
+    """
+    z, v, a = (np.zeros(current.shape) for _ in range(3))
+    for t, now in enumerate(current):
+        for j in range(current.shape[1]):
+            heard = 0.0 if t == 0 else sum(weight[j, i] * z[t - 1, i] for i in range(current.shape[1]))
+            left = 0.0 if t == 0 else decay * v[t - 1, j]
+            if t > 0 and z[t - 1, j] == 1:
+                left = 0.0 if hard else left - threshold
+            a[t, j] = 0.0 if t == 0 else rho * a[t - 1, j] + z[t - 1, j]
+            v[t, j] = left + now[j] + heard
+            z[t, j] = 1.0 if v[t, j] > threshold + beta * a[t, j] else 0.0
+    return z, v
