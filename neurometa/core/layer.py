@@ -11,6 +11,7 @@ from torch import Tensor
 from neurometa.core.check import check_constants
 from neurometa.core.constants import Free, with_params
 from neurometa.core.neuron import Neuron
+from neurometa.core.recurrent_scan import recurrent_scan
 from neurometa.core.scan import states
 from neurometa.errors import UserError
 from neurometa.types import Params, Signal
@@ -167,24 +168,50 @@ class Spiking(NamedTuple):
         neuron: constants of the population.
         steps: time steps for which an untimed signal is held.
         free: constants that live among the parameters, see `constants.Free`.
+        recurrent: whether each neuron hears the last spikes of all, through weights called `recurrent`, (n, n), post by pre.
+        delay: time steps that a spike takes to the next layer, 0 or 1. Spikes within the population always take one.
     """
 
     neuron: Neuron
     steps: int
     free: tuple[Free, ...] = ()
+    recurrent: bool = False
+    delay: int = 0
 
     def init(self, generator: torch.Generator, shape: tuple[int, ...]) -> tuple[Params, tuple[int, ...]]:
-        """The free constants. Raises UserError where a constant is out of range."""
+        """The free constants, and recurrent weights.
+
+        These are uniform with variance 1 / n, so that a pattern of spikes comes back, on average, as long as it was.
+
+        Raises:
+            UserError: a constant is out of range, or the neurons of a recurrent population do not lie in a row.
+        """
         check_constants(self.neuron)
-        return {free.key: free.init(self.neuron, shape, generator) for free in self.free}, shape
+        params = {free.key: free.init(self.neuron, shape, generator) for free in self.free}
+        if not self.recurrent:
+            return params, shape
+        if len(shape) != 1:
+            raise UserError(f"recurrent neurons of shape {shape} given, a row of them expected: only dense layers can be recurrent")
+        return {**params, "recurrent": _uniform((shape[0], shape[0]), 2 * shape[0], generator)}, shape
 
     def apply(self, params: Params, x: Signal, state: Params) -> tuple[Signal, Params]:
         """Integrate and fire; every field of the neuron's state is noted, over time."""
         steps = x.values.shape[0] if x.timed else self.steps
         current = x.values if x.timed else x.values.unsqueeze(0)
         neuron = with_params(self.neuron, self.free, params)
-        found = states(neuron, current, steps, _state(neuron, current, state) if state else None)
-        return Signal(neuron.output(found), True), found._asdict()
+        before = _state(neuron, current, state) if state else None
+        if self.recurrent:
+            found = recurrent_scan(neuron, current, params["recurrent"], steps, before)
+        else:
+            found = states(neuron, current, steps, before)
+        sent = neuron.output(found)
+        return Signal(_late(sent, None if before is None else neuron.output(before)) if self.delay else sent, True), found._asdict()
+
+
+def _late(sent: Tensor, before: Tensor | None) -> Tensor:
+    """What was sent one step earlier; at the first step, what the state remembers."""
+    first = torch.zeros_like(sent[:1]) if before is None else before.unsqueeze(0)
+    return torch.cat([first, sent[:-1]])
 
 
 def _state(neuron: Neuron, current: Tensor, fields: Params) -> Any:

@@ -112,6 +112,7 @@ def conv_network(
     features: str = "current",
     readout_decay: float = 0.0,
     normalise_features: bool = False,
+    delay: int = 0,
     outputs: int | None = None,
 ) -> Stack:
     """Stack of convolution, normalisation, neuron and pooling.
@@ -126,6 +127,7 @@ def conv_network(
         features: "current" leaves the last layer without neurons, its current averaged over time; "spikes" counts its spikes.
         readout_decay: leak of the readout over time, see `TimeAverage`.
         normalise_features: normalise each input of the readout, so that what all pictures have in common does not slow its descent.
+        delay: time steps that a spike takes to the next layer, 0, or 1 as on Loihi. The input itself arrives at once.
         outputs: size of the readout; None leaves it to be written by plasticity.
     Raises:
         UserError: if the lists differ in length or the picture shrinks to nothing.
@@ -141,7 +143,7 @@ def conv_network(
             layers.append(("average", TimeAverage(readout_decay)))
         layers.append((f"conv{i}", Conv2d(n, kernel, stride, bias=not normalise)))
         layers += [(f"norm{i}", Norm())] if normalise else []
-        fire = [] if accumulate else [(f"{_kind(neuron)}{i}", _population(neuron, free, steps))]
+        fire = [] if accumulate else [(f"{_kind(neuron)}{i}", _population(neuron, free, steps, delay=delay))]
         shrink: list[tuple[str, Layer]] = [(f"pool{i}", Pool(pool, pooling))] if pool > 1 else []
         stage = [*shrink, *fire] if pool_before_neuron else [*fire, *shrink]
         if i == last and not accumulate:
@@ -162,9 +164,19 @@ def mlp_network(
     features: str = "spikes",
     readout_decay: float = 0.0,
     normalise_features: bool = False,
+    recurrent: bool | tuple[bool, ...] = False,
+    delay: int = 0,
     outputs: int | None = None,
 ) -> Stack:
-    """Stack of dense layers; arguments as for `conv_network`."""
+    """Stack of dense layers; arguments as for `conv_network`.
+
+    Args:
+        recurrent: whether neurons hear the last spikes of their own layer, through weights `<layer>.recurrent`; one answer for every
+            layer that has neurons, or one a layer.
+    Raises:
+        UserError: if there are more or fewer answers than layers, or a layer without neurons is to be recurrent.
+    """
+    loops = _loops(recurrent, len(widths), len(widths) - (features == "current"))
     layers: list[tuple[str, Layer]] = [("flatten", Flatten())]
     for i, width in enumerate(widths, 1):
         accumulate = i == len(widths) and features == "current"
@@ -172,7 +184,7 @@ def mlp_network(
             layers.append(("average", TimeAverage(readout_decay)))
         layers.append((f"linear{i}", Linear(width, bias=not normalise)))
         layers += [(f"norm{i}", Norm())] if normalise else []
-        layers += [] if accumulate else [(f"{_kind(neuron)}{i}", _population(neuron, free, steps))]
+        layers += [] if accumulate else [(f"{_kind(neuron)}{i}", _population(neuron, free, steps, loops[i - 1], delay))]
     if features != "current":
         layers.append(("average", TimeAverage(readout_decay)))
     return _finished(shape, layers, normalise_features, outputs)
@@ -182,8 +194,22 @@ def _kind(neuron: Neuron | Layer) -> str:
     return type(neuron).__name__.lower()
 
 
-def _population(neuron: Any, free: tuple[Free, ...], steps: int) -> Layer:
-    return neuron if hasattr(neuron, "apply") else Spiking(neuron, steps, free)
+def _loops(recurrent: bool | tuple[bool, ...], layers: int, spiking: int) -> tuple[bool, ...]:
+    """Whether each layer is recurrent."""
+    each = (recurrent,) * spiking + (False,) * (layers - spiking) if isinstance(recurrent, bool) else recurrent
+    if len(each) != layers:
+        raise UserError(f"recurrent has {len(each)} entries for {layers} layers; give one a layer, or one for all")
+    if any(each[spiking:]) or (recurrent is True and not any(each)):
+        raise UserError("recurrent asked of the last layer, which has no neurons with features = 'current'; choose features = 'spikes'")
+    return each
+
+
+def _population(neuron: Any, free: tuple[Free, ...], steps: int, recurrent: bool = False, delay: int = 0) -> Layer:
+    if not hasattr(neuron, "apply"):
+        return Spiking(neuron, steps, free, recurrent, delay)
+    if recurrent or delay:
+        raise UserError(f"{_kind(neuron)} has no time, a recurrent or delayed layer needs it: choose a spiking neuron, or leave both out")
+    return neuron
 
 
 def _finished(shape: tuple[int, ...], layers: list[tuple[str, Layer]], normalise_features: bool, outputs: int | None) -> Stack:

@@ -128,12 +128,14 @@ def _network(experiment: config.Experiment, head: int | None) -> Network:
     if isinstance(built, config.MLP):
         return network.mlp_network(
             (1, side, side), built.widths, normalise=built.normalise, neuron=units.neuron(unit), free=units.free(unit), steps=steps,
-            features=built.features, readout_decay=leak, normalise_features=built.normalise_features, outputs=head,
+            features=built.features, readout_decay=leak, normalise_features=built.normalise_features, recurrent=built.recurrent,
+            delay=built.delay, outputs=head,
         )  # fmt: skip
     return network.conv_network(
         (1, side, side), built.channels, built.strides, built.pools, kernel=built.kernel, pooling=built.pooling,
         pool_before_neuron=built.pool_before_neuron, normalise=built.normalise, neuron=units.neuron(unit), free=units.free(unit),
-        steps=steps, features=built.features, readout_decay=leak, normalise_features=built.normalise_features, outputs=head,
+        steps=steps, features=built.features, readout_decay=leak, normalise_features=built.normalise_features, delay=built.delay,
+        outputs=head,
     )  # fmt: skip
 
 

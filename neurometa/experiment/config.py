@@ -10,6 +10,7 @@ Count = Annotated[int, Meta(ge=1)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 NotNegative = Annotated[float, Meta(ge=0)]
 Each = Literal["layer", "channel", "neuron"]
+Delay = Annotated[int, Meta(ge=0, le=1)]
 
 
 class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -175,6 +176,7 @@ class Conv(_Strict, frozen=True, tag="conv", tag_field="kind"):
     features: Literal["current", "spikes"] = "current"
     normalise_features: bool = False
     readout: Literal["rate", "membrane"] = "rate"
+    delay: Delay = 0
 
 
 class MLP(_Strict, frozen=True, tag="mlp", tag_field="kind"):
@@ -186,6 +188,8 @@ class MLP(_Strict, frozen=True, tag="mlp", tag_field="kind"):
     features: Literal["current", "spikes"] = "spikes"
     normalise_features: bool = False
     readout: Literal["rate", "membrane"] = "rate"
+    recurrent: bool | tuple[bool, ...] = False
+    delay: Delay = 0
 
 
 class Augment(_Strict, frozen=True):

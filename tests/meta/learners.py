@@ -32,7 +32,14 @@ def conv(neuron: LIF = LIVELY, *, normalise: bool = False, outputs: int | None =
     return conv_network((1, 4, 4), (3, 4), (1, 1), (2, 1), normalise=normalise, neuron=neuron, steps=STEPS, outputs=outputs)
 
 
-BUILDERS = {"mlp": mlp, "conv": conv}
+def recurrent(neuron: LIF = LIVELY, *, normalise: bool = False, outputs: int | None = 2) -> Stack:
+    """Both layers hear themselves, and every spike takes a step to arrive."""
+    return mlp_network(
+        (1, 4, 4), (7, 6), normalise=normalise, neuron=neuron, steps=STEPS, recurrent=True, delay=1, outputs=outputs
+    )  # fmt: skip
+
+
+BUILDERS = {"mlp": mlp, "conv": conv, "recurrent": recurrent}
 
 
 def made(build: str, rule: str, neuron: LIF = LIVELY, *, normalise: bool = False) -> Learner:

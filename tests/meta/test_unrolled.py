@@ -19,6 +19,9 @@ CASES = [
     ("conv", "readout", "given"),
     ("conv", "learnt", "none"),
     ("conv", "prototype", "measured"),
+    ("recurrent", "all", "measured"),
+    ("recurrent", "learnt", "none"),
+    ("recurrent", "prototype", "none"),
 ]
 """Network, rule, and whether there is a normalisation and whose statistics it uses."""
 

@@ -1,0 +1,115 @@
+"""Time windows of leaky integrate-and-fire layers, ours against the libraries that people use.
+
+    python -m experiments.speed.lif [--quick] [--json]
+
+100 time steps of random input spikes, forward alone and forward with the gradient of all weights. All contestants take turns within each
+round; medians over rounds, ratios of medians; the first round warms up. Before anything is timed, everyone must emit the same spikes
+in float64 where they mean the same neuron. Without --quick also on two threads, and the peak memory of each (see `memory`).
+`loop` is the plain Python loop, `products` the bare matrix products: the physical limit of dense arithmetic.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import version
+
+import torch
+
+from experiments.speed.libraries import OTHER_SPIKES, PEERS, everyone, present
+from experiments.speed.machine import processor
+from experiments.speed.maml import times
+from experiments.speed.memory import peak_mb
+from experiments.speed.windows import CASES, Case, Contestant
+
+MODES: dict[str, Callable[[Contestant], None]] = {"forward": Contestant.forward, "forward+backward": Contestant.both}
+
+
+def contestants(case: Case, dtype: torch.dtype) -> dict[str, Contestant]:
+    """Everyone on the same input and weights, ours first."""
+    x, params = case.inputs(dtype), case.params(dtype)
+    return {name: build(case, x, params) for name, build in everyone().items()}
+
+
+def spikes(contestant: Contestant) -> torch.Tensor | None:
+    """The last layer's, without derivatives."""
+    with torch.no_grad():
+        return contestant.run()[1]
+
+
+def disagreement(case: Case) -> dict[str, float]:
+    """Share of the last layer's spikes that a peer has otherwise than we, in float64; refuses a silent or a saturated network."""
+    all_of_them = contestants(case, torch.float64)
+    ours = spikes(all_of_them["neurometa"])
+    if ours is None or not 0.01 < float(ours.mean()) < 0.5:
+        raise SystemExit(f"{case.name}: the last layer is silent or saturated, nothing to compare")
+    found = {}
+    for name, contestant in all_of_them.items():
+        theirs = spikes(contestant)
+        if theirs is not None and (name, case.recurrent) not in OTHER_SPIKES:
+            found[name] = float((theirs != ours).double().mean())
+    return found
+
+
+def seconds(case: Case, rounds: int) -> dict[str, dict[str, float]]:
+    """Median seconds by mode and contestant."""
+    built = contestants(case, torch.float32)
+    return {mode: times({name: partial(step, one) for name, one in built.items()}, rounds) for mode, step in MODES.items()}
+
+
+def ratios(of: dict[str, dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
+    """Their time / our time, forward and backward together."""
+    rows = {case: modes["forward+backward"] for case, modes in of.items()}
+    return {
+        case: {peer: round(value / row["neurometa"], 2) for peer, value in row.items() if peer != "neurometa"} for case, row in rows.items()
+    }
+
+
+def measure(cases: tuple[Case, ...], rounds: dict[str, int], threads: tuple[int, ...], memory: bool) -> dict:
+    """Everything, as one JSON object; `rounds` by case name."""
+    differences = {case.name: disagreement(case) for case in cases}
+    spent = {}
+    for count in threads:
+        torch.set_num_threads(count)
+        spent[count] = {case.name: seconds(case, rounds[case.name]) for case in cases}
+    torch.set_num_threads(1)
+    libraries = [name for name in PEERS if name in present()]
+    return {
+        "ratios": ratios(spent[threads[0]]),
+        "seconds": spent,
+        "spikes_that_differ": differences,
+        "peak_mb": {case.name: {name: peak_mb(case, name) for name in contestants(case, torch.float32)} for case in cases}
+        if memory
+        else {},
+        "rounds": rounds,
+        "machine": {"processor": processor(), **{name: version(name) for name in ("torch", "numba", *libraries)}},
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="one thread and no memory: under a minute")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    asked = parser.parse_args()
+    rounds = {case.name: 15 if case.batch == 8 else 7 for case in CASES}
+    result = measure(CASES, rounds, (1,) if asked.quick else (1, 2), memory=not asked.quick)
+    if asked.json:
+        json.dump(result, sys.stdout)
+        sys.stdout.write("\n")
+        return
+    for count, cases in result["seconds"].items():
+        for case, modes in cases.items():
+            for mode, row in modes.items():
+                ours = row["neurometa"]
+                told = ", ".join(f"{name} {1e3 * value:.1f} ({value / ours:.1f}x)" for name, value in row.items() if name != "neurometa")
+                print(f"{case}, {mode}, {count} thread{'s' * (count > 1)}: {1e3 * ours:.2f} ms; {told}")
+    for case, row in result["peak_mb"].items():
+        print(f"{case}, peak memory: " + ", ".join(f"{name} {value:.0f} MB" for name, value in row.items()))
+
+
+if __name__ == "__main__":
+    main()
