@@ -19,7 +19,11 @@ def snntorch(case: Case, x: Tensor, params: Params) -> Contestant:
     import snntorch
     from snntorch import surrogate
 
-    settings = {"beta": NEURON.decay, "spike_grad": surrogate.fast_sigmoid(3.0), "reset_mechanism": "zero"}
+    settings = {
+        "beta": NEURON.decay,
+        "spike_grad": surrogate.fast_sigmoid(3.0),
+        "reset_mechanism": "subtract" if case.recurrent else "zero",
+    }
     layers = []
     for size, synapse, back in _synapses(case, params):
         if back is None:
@@ -35,7 +39,6 @@ def snntorch(case: Case, x: Tensor, params: Params) -> Contestant:
         for z in x:
             for i, (synapse, cell) in enumerate(layers):
                 z, *rest = cell(synapse(z), *states[i])
-                z = z.to(x.dtype)  # float32 whatever the input was; nothing to do when times are taken
                 states[i] = [z, *rest] if case.recurrent else rest
             spikes.append(z)
         z = torch.stack(spikes)
@@ -45,12 +48,12 @@ def snntorch(case: Case, x: Tensor, params: Params) -> Contestant:
 
 
 def spikingjelly(case: Case, x: Tensor, params: Params) -> Contestant:
-    """Layer by layer in multi-step mode; a recurrent layer is a `LinearRecurrentContainer`, which steps; its linear map has both weights."""
+    """Layer by layer in multi-step mode; a recurrent layer is a `LinearRecurrentContainer`, which steps and holds both weights."""
     from spikingjelly.activation_based import functional, layer, neuron, surrogate
 
     def lif(mode: str) -> nn.Module:
-        slope = surrogate.ATan()
-        return neuron.LIFNode(1 / (1 - NEURON.decay), False, NEURON.threshold, 0.0, slope, detach_reset=True, step_mode=mode)
+        reset, slope = None if case.recurrent else 0.0, surrogate.ATan()
+        return neuron.LIFNode(1 / (1 - NEURON.decay), False, NEURON.threshold, reset, slope, detach_reset=True, step_mode=mode)
 
     layers = []
     for size, synapse, back in _synapses(case, params):
@@ -106,10 +109,11 @@ def norse(case: Case, x: Tensor, params: Params) -> Contestant:
 def sinabs(case: Case, x: Tensor, params: Params) -> Contestant:
     """Layer by layer, batch before time, as sinabs has it."""
     import sinabs.layers as cells
-    from sinabs.activation import MembraneReset, SingleExponential, SingleSpike
+    from sinabs.activation import MembraneReset, MembraneSubtract, SingleExponential, SingleSpike
 
-    settings = {"tau_mem": -1 / math.log(NEURON.decay), "spike_fn": SingleSpike, "reset_fn": MembraneReset(),
-                "surrogate_grad_fn": SingleExponential(), "norm_input": False}  # fmt: skip
+    reset = MembraneSubtract() if case.recurrent else MembraneReset()
+    settings = {"tau_mem": -1 / math.log(NEURON.decay), "spike_fn": SingleSpike, "reset_fn": reset, "norm_input": False}
+    settings["surrogate_grad_fn"] = SingleExponential()
     layers = []
     for _, synapse, back in _synapses(case, params):
         cell = cells.LIF(**settings) if back is None else cells.LIFRecurrent(rec_connect=back, **settings)
@@ -128,20 +132,16 @@ def sinabs(case: Case, x: Tensor, params: Params) -> Contestant:
 
 def plain_loop(case: Case, x: Tensor, params: Params) -> Contestant:
     """No library: all currents at once, then a Python loop over time."""
-    from neurometa.core.surrogate import spike
-
     layers = list(_synapses(case, params))
 
     def run() -> tuple[Tensor, Tensor]:
         signal = x
         for _, synapse, back in layers:
             currents = synapse(signal.flatten(0, 1)).unflatten(0, signal.shape[:2]).unbind(0)
-            v, z, spikes = torch.zeros_like(currents[0]), torch.zeros_like(currents[0]), []
+            state, spikes = case.neuron.rest(currents[0]), []
             for current in currents:
-                current = current if back is None else current + F.linear(z, back.weight)
-                v = NEURON.decay * v * (1 - z.detach()) + current
-                z = spike(v - NEURON.threshold, NEURON.surrogate)
-                spikes.append(z)
+                state = case.neuron.step(state, current if back is None else current + F.linear(state.z, back.weight))
+                spikes.append(state.z)
             signal = torch.stack(spikes)
         return signal.mean(0), signal
 
@@ -149,8 +149,10 @@ def plain_loop(case: Case, x: Tensor, params: Params) -> Contestant:
 
 
 PEERS: dict[str, Build] = {"snntorch": snntorch, "spikingjelly": spikingjelly, "norse": norse, "sinabs": sinabs}
-OTHER_SPIKES = {("norse", True)}
-"""Peer and recurrence where the peer's neuron is another one, so that spikes are not compared."""
+OTHER_SPIKES = {(name, True) for name in ("spikingjelly", "norse", "sinabs")}
+"""Peer and recurrence where the peer's neuron is another one, so that spikes are not compared: after a spike the first and the last take
+the threshold away before the leak, we and snnTorch after it.
+"""
 
 
 def present() -> dict[str, Build]:
@@ -169,8 +171,16 @@ def _synapses(case: Case, params: Params) -> Iterator[tuple[int, nn.Linear, nn.L
         yield size, _linear(params[f"in{i}"]), _linear(params[f"back{i}"]) if case.recurrent else None
 
 
+class _Synapses(nn.Linear):
+    """A linear map that also takes spikes of another type: several libraries emit float32 whatever they are given. No work in float32."""
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Multiply."""
+        return super().forward(z.to(self.weight.dtype))
+
+
 def _linear(weight: Tensor) -> nn.Linear:
-    module = nn.Linear(weight.shape[1], weight.shape[0], bias=False)
+    module = _Synapses(weight.shape[1], weight.shape[0], bias=False)
     module.weight = nn.Parameter(weight.clone())
     return module
 

@@ -4,7 +4,8 @@
 
 100 time steps of random input spikes, forward alone and forward with the gradient of all weights. All contestants take turns within each
 round; medians over rounds, ratios of medians; the first round warms up. Before anything is timed, everyone must emit the same spikes
-in float64 where they mean the same neuron. Without --quick also on two threads, and the peak memory of each (see `memory`).
+in float64 where they mean the same neuron. --quick times forward and backward together, on one thread, and leaves the plain loop out;
+without it there are two threads too, and the peak memory of each (see `memory`).
 `loop` is the plain Python loop, `products` the bare matrix products: the physical limit of dense arithmetic.
 """
 
@@ -40,23 +41,19 @@ def spikes(contestant: Contestant) -> torch.Tensor | None:
 
 
 def disagreement(case: Case) -> dict[str, float]:
-    """Share of the last layer's spikes that a peer has otherwise than we, in float64; refuses a silent or a saturated network."""
-    all_of_them = contestants(case, torch.float64)
-    ours = spikes(all_of_them["neurometa"])
+    """Share of the last layer's spikes that another has otherwise than we, in float64 on a few examples; refuses a silent network."""
+    found = {name: spikes(one) for name, one in contestants(case._replace(batch=min(case.batch, 4)), torch.float64).items()}
+    ours = found.pop("neurometa")
     if ours is None or not 0.01 < float(ours.mean()) < 0.5:
-        raise SystemExit(f"{case.name}: the last layer is silent or saturated, nothing to compare")
-    found = {}
-    for name, contestant in all_of_them.items():
-        theirs = spikes(contestant)
-        if theirs is not None and (name, case.recurrent) not in OTHER_SPIKES:
-            found[name] = float((theirs != ours).double().mean())
-    return found
+        raise SystemExit(f"{case.name}: the last layer is silent or saturated, so that there is nothing to compare")
+    comparable = {name: z for name, z in found.items() if z is not None and (name, case.recurrent) not in OTHER_SPIKES}
+    return {name: float((z != ours).double().mean()) for name, z in comparable.items()}
 
 
-def seconds(case: Case, rounds: int) -> dict[str, dict[str, float]]:
+def seconds(case: Case, rounds: int, modes: tuple[str, ...], without: tuple[str, ...]) -> dict[str, dict[str, float]]:
     """Median seconds by mode and contestant."""
-    built = contestants(case, torch.float32)
-    return {mode: times({name: partial(step, one) for name, one in built.items()}, rounds) for mode, step in MODES.items()}
+    built = {name: one for name, one in contestants(case, torch.float32).items() if name not in without}
+    return {mode: times({name: partial(MODES[mode], one) for name, one in built.items()}, rounds) for mode in modes}
 
 
 def ratios(of: dict[str, dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
@@ -67,22 +64,22 @@ def ratios(of: dict[str, dict[str, dict[str, float]]]) -> dict[str, dict[str, fl
     }
 
 
-def measure(cases: tuple[Case, ...], rounds: dict[str, int], threads: tuple[int, ...], memory: bool) -> dict:
-    """Everything, as one JSON object; `rounds` by case name."""
+def measure(cases: tuple[Case, ...], rounds: int, quick: bool) -> dict:
+    """Everything, as one JSON object. Cases of 8 examples, which are over in milliseconds, take twice the rounds."""
     differences = {case.name: disagreement(case) for case in cases}
+    if any(share > 0 for row in differences.values() for share in row.values()):
+        raise SystemExit(f"the contestants do not emit the same spikes, so that times compare different things: {differences}")
+    modes, without = (("forward+backward",), ("loop",)) if quick else (tuple(MODES), ())
     spent = {}
-    for count in threads:
-        torch.set_num_threads(count)
-        spent[count] = {case.name: seconds(case, rounds[case.name]) for case in cases}
+    for threads in (1,) if quick else (1, 2):
+        torch.set_num_threads(threads)
+        spent[threads] = {case.name: seconds(case, rounds * (2 if case.batch <= 8 else 1), modes, without) for case in cases}
     torch.set_num_threads(1)
     libraries = [name for name in PEERS if name in present()]
     return {
-        "ratios": ratios(spent[threads[0]]),
+        "ratios": ratios(spent[1]),
         "seconds": spent,
-        "spikes_that_differ": differences,
-        "peak_mb": {case.name: {name: peak_mb(case, name) for name in contestants(case, torch.float32)} for case in cases}
-        if memory
-        else {},
+        "peak_mb": {} if quick else {case.name: {name: peak_mb(case, name) for name in everyone()} for case in cases},
         "rounds": rounds,
         "machine": {"processor": processor(), **{name: version(name) for name in ("torch", "numba", *libraries)}},
         "date": datetime.now(UTC).date().isoformat(),
@@ -92,11 +89,11 @@ def measure(cases: tuple[Case, ...], rounds: dict[str, int], threads: tuple[int,
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="one thread and no memory: under a minute")
+    parser.add_argument("--quick", action="store_true", help="less of everything: under a minute")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     asked = parser.parse_args()
-    rounds = {case.name: 15 if case.batch == 8 else 7 for case in CASES}
-    result = measure(CASES, rounds, (1,) if asked.quick else (1, 2), memory=not asked.quick)
+    torch.set_num_threads(1)
+    result = measure(CASES, 7, asked.quick)
     if asked.json:
         json.dump(result, sys.stdout)
         sys.stdout.write("\n")

@@ -13,7 +13,9 @@ from neurometa.core.surrogate import Surrogate
 from neurometa.types import Params
 
 NEURON = LIF(decay=0.5, threshold=1.0, hard_reset=True, reset_gradient=False, surrogate=Surrogate("fast-sigmoid", 3.0))
-"""A neuron that every library has: hard reset, held constant in derivatives."""
+"""A neuron that every library has: hard reset, held constant in derivatives. Recurrent layers reset by subtraction instead, because
+snnTorch's `RLeaky` computes its recurrent product twice, and takes away the input too, when it resets to zero.
+"""
 
 RATE = 0.2
 """Share of the input's entries that are spikes."""
@@ -35,6 +37,11 @@ class Case(NamedTuple):
     batch: int
     recurrent: bool = False
     steps: int = 100
+
+    @property
+    def neuron(self) -> LIF:
+        """Constants of every layer."""
+        return NEURON._replace(hard_reset=not self.recurrent)
 
     def inputs(self, dtype: torch.dtype) -> Tensor:
         """Random spikes (time, batch, inputs)."""
@@ -83,7 +90,7 @@ CASES = (
 
 def neurometa(case: Case, x: Tensor, params: Params) -> Contestant:
     """Ours: `run` of an `mlp_network`."""
-    network = mlp_network(case.sizes[:1], case.sizes[1:], neuron=NEURON, steps=case.steps, recurrent=case.recurrent)
+    network = mlp_network(case.sizes[:1], case.sizes[1:], neuron=case.neuron, steps=case.steps, recurrent=case.recurrent)
     names = {f"in{i}": f"linear{i}.weight" for i in range(1, len(case.sizes))}
     names |= {f"back{i}": f"lif{i}.recurrent" for i in range(1, len(case.sizes))}
     mine = {names[name]: value.clone().requires_grad_() for name, value in params.items()}

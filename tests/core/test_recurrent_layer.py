@@ -114,12 +114,12 @@ def test_initial_recurrent_weights_keep_the_length_of_a_pattern() -> None:
 def test_what_cannot_be_recurrent_is_refused() -> None:
     with pytest.raises(UserError, match="recurrent has 1 entries for 2 layers; give one a layer"):
         stack(recurrent=(True,))
-    with pytest.raises(UserError, match="last layer, which has no neurons .*choose features = 'spikes'"):
+    with pytest.raises(UserError, match=r"last layer, which has no neurons .*choose features = 'spikes'"):
         stack(recurrent=(False, True), features="current")
     with pytest.raises(UserError, match="last layer, which has no neurons"):
         mlp_network((5,), (8,), neuron=LIVELY, steps=4, recurrent=True, features="current")
     for more in ({"recurrent": True}, {"delay": 1}):
-        with pytest.raises(UserError, match="relu has no time, .*choose a spiking neuron"):
+        with pytest.raises(UserError, match=r"relu has no time, .*choose a spiking neuron"):
             mlp_network((5,), (8,), neuron=ReLU(), steps=4, **more)
     with pytest.raises(UserError, match=r"recurrent neurons of shape \(3, 2, 2\) given, a row of them expected"):
         Spiking(LIVELY, 4, recurrent=True).init(torch.Generator(), (3, 2, 2))

@@ -1,8 +1,9 @@
-"""The benchmark of the outer step: that it compares equals, and what it prints. Nothing here is timed against a bound."""
+"""The benchmarks: that they compare equals, and what they print. Nothing here is timed against a bound."""
 
 import pytest
 import torch
 
+from experiments.speed import lif, memory
 from experiments.speed.cases import conv, mlp
 from experiments.speed.maml import MODES, disagreement, measure
 
@@ -29,3 +30,42 @@ def test_a_ratio_for_every_case_and_peer():
     for key, row in result["ratios"].items():
         assert set(row) == {"loop", "snntorch"} | ({"all-weights"} if key.endswith("readout") else set())
         assert all(value > 0 for value in row.values())
+
+
+SMALL = (lif.Case("ff-12-9-7-b3", (12, 9, 7), 3, steps=20), lif.Case("rec-8-b3", (8, 8), 3, recurrent=True, steps=20))
+
+
+@pytest.mark.parametrize("case", SMALL, ids=lambda case: case.name)
+def test_everyone_emits_the_same_spikes(case):
+    differences = lif.disagreement(case)
+    assert {"snntorch", "loop"} <= set(differences)
+    assert set(differences.values()) == {0.0}
+
+
+@pytest.mark.parametrize("case", SMALL, ids=lambda case: case.name)
+def test_everyone_differentiates_by_as_many_weights(case):
+    everyone = lif.contestants(case, torch.float32)
+    counts = {name: sum(w.numel() for w in one.weights) for name, one in everyone.items()}
+    assert set(counts.values()) == {sum(w.numel() for w in case.params(torch.float32).values())}
+    for one in everyone.values():
+        one.forward()
+        one.both()
+
+
+def test_windows_of_every_case_are_timed_and_the_ratios_are_those_of_the_seconds():
+    result = lif.measure(SMALL, rounds=1, quick=True)
+    assert set(result["ratios"]) == {case.name for case in SMALL}
+    for name, row in result["ratios"].items():
+        seconds = result["seconds"][1][name]["forward+backward"]
+        assert {"snntorch", "products"} <= set(row)
+        assert row["snntorch"] == pytest.approx(seconds["snntorch"] / seconds["neurometa"], abs=0.01)
+
+
+def test_peak_memory_sees_an_array_that_lives_for_a_moment(monkeypatch):
+    class Hungry:
+        def both(self):
+            torch.ones(20_000_000).sum()
+
+    monkeypatch.setattr(memory, "everyone", lambda: {"hungry": lambda *_: Hungry()})
+    risen = memory.rise_mb(SMALL[0], "hungry")
+    assert 75 < risen < 130  # 80 MB and a little
