@@ -14,11 +14,12 @@ DEMO_FLAGS :=
 # One thread for each worker: small tensors run slower on more.
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=1
 
-.PHONY: help demo test lint types docs clean
+.PHONY: help demo test bench lint types docs clean
 
 help:
 	@echo "make demo    meta-train a small spiking learner for about a minute, compare it with its conventional twin, write a report"
 	@echo "make test    run the tests"
+	@echo "make bench   time us against snnTorch, SpikingJelly, Norse and sinabs, in an environment of their own; a quarter of an hour"
 	@echo "make lint    ruff and the import order"
 	@echo "make types   basedpyright on the package"
 	@echo "make docs    build the documentation into site/"
@@ -36,6 +37,12 @@ demo: .venv/.installed
 test: .venv/.installed-dev
 	@$(ONE_THREAD) $(BIN)/python -m pytest -q -n 2
 
+# The table and the figure of docs/speed.md are made from what this prints: python -m experiments.speed.publish runs/speed.json
+bench: .venv-bench/.installed
+	@mkdir -p runs
+	@.venv-bench/bin/python -m experiments.speed.lif --json >runs/speed.json
+	@echo "result: $(CURDIR)/runs/speed.json"
+
 lint: .venv/.installed-dev
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -49,7 +56,7 @@ docs: .venv/.installed-dev
 	@echo "documentation: $(CURDIR)/site/index.html"
 
 clean:
-	rm -rf .venv build dist site *.egg-info .ruff_cache .import_linter_cache .hypothesis .benchmarks
+	rm -rf .venv .venv-bench build dist site *.egg-info .ruff_cache .import_linter_cache .hypothesis .benchmarks
 
 # The environment: made once, and again when what it is made from changes.
 .venv/bin/pip:
@@ -81,3 +88,15 @@ echo "installing neurometa and what it needs (a minute or two; details in $(LOG)
 $(BIN)/python -m pip install -c constraints.txt -e '$(1)' >$(LOG) 2>&1 || { \
   tail -n 20 $(LOG) >&2; echo "make: the install failed; the lines above say why, $(LOG) says all" >&2; exit 1; }; touch $@
 endef
+
+# The peers pin other versions than we do, and SpikingJelly would replace torch: hence versions of their own.
+PEERS := snntorch spikingjelly norse sinabs
+.venv-bench/.installed: .venv/.installed pyproject.toml experiments/speed/constraints.txt
+	@echo "making the benchmark's environment in .venv-bench (a few minutes; details in .venv-bench/install.log)"
+	@$(BIN)/python -m venv .venv-bench
+	@if [ "$$(uname -s)" = Linux ] && ! command -v nvidia-smi >/dev/null 2>&1; then \
+	  .venv-bench/bin/python -m pip install --quiet --no-deps --retries 0 --timeout 15 -c experiments/speed/constraints.txt \
+	    --index-url https://download.pytorch.org/whl/cpu torch >.venv-bench/install.log 2>&1 || true; \
+	fi
+	@.venv-bench/bin/python -m pip install -c experiments/speed/constraints.txt -e . $(PEERS) >.venv-bench/install.log 2>&1 || { \
+	  tail -n 20 .venv-bench/install.log >&2; echo "make: the install failed; the lines above say why" >&2; exit 1; }; touch $@
