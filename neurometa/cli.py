@@ -122,7 +122,7 @@ def list_(
     if as_json:
         return _json({what: rows})
     for row in rows:
-        _out(f"{row['name']:<14} {'' if row['available'] else 'not available: '}{row['why']}")
+        _out(f"{row['name']:<24} {'' if row['available'] else 'not available: '}{row['why']}")
     if not rows:
         _out(f"there are no {what} yet")
 

@@ -164,5 +164,5 @@ def test_help_loads_nothing_heavy():
 
 
 def test_the_package_is_a_program():
-    done = subprocess.run([sys.executable, "-m", "neurometa", "list", "chips", "--json"], cwd=ROOT, capture_output=True, text=True)
-    assert (done.returncode, json.loads(done.stdout)) == (0, {"chips": []})
+    done = subprocess.run([sys.executable, "-m", "neurometa", "list", "tasks", "--json"], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, list(json.loads(done.stdout))) == (0, ["tasks"])
