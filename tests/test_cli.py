@@ -57,7 +57,16 @@ def test_run_evaluate_and_report_work_one_after_another(neurometa, tmp_path):
 
     code, out, err = neurometa("evaluate", answer["run"], "--episodes", 5)
     assert code == 0, err
-    for word in ("accuracy", "before adaptation", "33.33 %, chance: every answer is the same", "±", "spikes per inference", "firing rates", "lif1", "parameters"):
+    words = (
+        "accuracy",
+        "before adaptation",
+        "33.33 %, chance: every answer is the same",
+        "±",
+        "spikes per inference",
+        "firing rates",
+        "lif1",
+    )
+    for word in (*words, "parameters"):
         assert word in out
 
     code, out, err = neurometa("estimate", answer["run"], "--chip", "loihi1", "--chip", "digital45-int8", "--episodes", 2, "--json")

@@ -101,7 +101,8 @@ def quantity(value: float, unit: str, low: float | None = None, high: float | No
     """Make a quantity from numbers in one unit; without `low` and `high` it is exact."""
     scale, dimension = scale_of(unit)
     ends = (value if low is None else low, value, value if high is None else high)
-    return Quantity(*(end * scale for end in ends), dimension)
+    low_si, value_si, high_si = (end * scale for end in ends)
+    return Quantity(low_si, value_si, high_si, dimension)
 
 
 def zero(dimension: Dimension) -> Quantity:
@@ -114,7 +115,8 @@ def largest(quantities: "list[Quantity]") -> Quantity:
     dimension = quantities[0].dimension
     if any(q.dimension != dimension for q in quantities):
         raise InternalError("quantities of several dimensions were compared")
-    return Quantity(*(max(getattr(q, end) for q in quantities) for end in ("low", "value", "high")), dimension)
+    low, value, high = (max(getattr(q, end) for q in quantities) for end in ("low", "value", "high"))
+    return Quantity(low, value, high, dimension)
 
 
 def hull(quantities: "list[Quantity]") -> Quantity:

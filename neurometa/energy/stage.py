@@ -1,8 +1,9 @@
 """A network as a chip sees it: populations of neurons, each fed by one layer of synapses from an earlier population.
 
-Normalisation folds into the synapses before it. Average and sum pooling are linear and fold into the synapses beside them, so that a spike
-goes straight to the neurons it reaches and pooling costs nothing of its own. Averages over time fold as well: where the simulator averages
-spikes and multiplies once, a chip sends every spike through the synapses at its own time step into neurons that only accumulate.
+Normalisation folds into the synapses before it, that of the readout's inputs into the readout. Average and sum pooling are linear and fold
+into the synapses beside them, so that a spike goes straight to the neurons it reaches and pooling costs nothing of its own. Averages over
+time fold as well: where the simulator averages spikes and multiplies once, a chip sends every spike through the synapses at its own time
+step into neurons that only accumulate.
 Maximum pooling cannot be folded: it is carried out between, and not counted.
 """
 
@@ -99,7 +100,7 @@ def stages(network: Stack, params: Params) -> tuple[Stage, ...]:
             walk = walk._replace(pools=(*walk.pools, layer), shape=_through((layer,), walk.shape))
         elif isinstance(layer, Flatten):
             walk = walk._replace(shape=(math.prod(walk.shape),))
-        elif not isinstance(layer, TimeAverage):
+        elif not isinstance(layer, TimeAverage | Norm):
             raise UserError(f"layer {name} ({type(layer).__name__}) has no synapses before it: its energy cannot be counted")
     return tuple(found)
 

@@ -96,6 +96,7 @@ def measure(
             f"a network of kind {type(learner.network).__name__} cannot be counted: expected a row of layers, such as mlp or conv"
         )
     shown, learnt, right, outputs = [], [], [], []
+    plan: tuple[Stage, ...] = ()
     for done in range(episodes):
         support, query = (Data(data.x[0], data.y[0]) for data in learner.encode(task.sample(generator, 1), generator))
         adapted, runs = _adapted(learner, params, support)

@@ -5,7 +5,7 @@ import torch
 
 from neurometa.baselines.relu import ReLU
 from neurometa.core.encode import Direct
-from neurometa.core.layer import Linear
+from neurometa.core.layer import Linear, Norm
 from neurometa.core.network import Stack
 from neurometa.energy.counts import means
 from neurometa.energy.workload import LEARNING, measure
@@ -144,3 +144,17 @@ def test_a_network_that_is_no_row_of_layers_is_refused():
     learner = done(*RULES["prototype"])[0]._replace(network=object())
     with pytest.raises(UserError, match="a network of kind object cannot be counted"):
         measure(learner, {}, TASK, 1, torch.Generator())
+
+
+def test_a_readout_from_zero_on_normalised_features_is_counted():
+    layers = network(head=False).layers
+    whole = Stack((1, 4, 4), (*layers[:-1], ("features", Norm()), layers[-1]), False)
+    learner = Learner(whole, BPTT(steps=2, rate=0.1, fast=("readout.*",), ways=2), Direct(STEPS))
+    params = learner.init(torch.Generator().manual_seed(2))
+    for name, size in (("norm1", 3), ("norm2", 4), ("features", 4)):
+        params |= {f"{name}.mean": torch.zeros(size), f"{name}.var": torch.ones(size)}
+    found = measure(learner, params, TASK, 2, torch.Generator().manual_seed(5))
+    layers = {name: means(counts) for name, counts in found.adaptation.layers.items()}
+    assert layers["readout"].host_macs == layers["readout"].backward_macs == 2 * 2 * 2 * 4
+    assert layers[LEARNING].optimiser_macs == 2 * (2 * 4 + 2)
+    assert found.inference.total.synaptic_events > 0
