@@ -95,6 +95,41 @@ def evaluate(
 
 
 @app.command()
+def estimate(
+    path: RunArgument,
+    chip: Annotated[list[str] | None, typer.Option(help="A chip or a card of `list chips`; may be repeated.")] = None,
+    against: Annotated[Path | None, typer.Option(metavar="RUN", help="Another learner to set beside this one.")] = None,
+    chips: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder with chip cards of your own.")] = None,
+    episodes: Annotated[int, typer.Option(min=1, help="Episodes over which to count.")] = 20,
+    seed: Annotated[int | None, typer.Option(help="Seed of the episodes.")] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Queries that a conventional board answers together.")] = 1,
+    step_ms: Annotated[float | None, typer.Option(help="Hold every time step to so many ms; default as fast as the chip can.")] = None,
+    static: Annotated[bool, typer.Option("--static/--no-static", help="Whether leakage and idling count.")] = True,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Estimate energy and latency of inference and adaptation on chips.
+
+    Counts what the learner does over real episodes and prices it with published numbers.
+    """
+    from neurometa.chips.quantity import quantity
+    from neurometa.energy.estimate import Settings
+    from neurometa.experiment import estimation, folder, progress
+    from neurometa.report import estimates
+
+    if step_ms is not None and not 0 < step_ms < 1e6:
+        raise UserError(f"--step-ms {step_ms:g} given, expected a number above 0 and below a million")
+    runs = [folder.open_run(one) for one in (path, against) if one]
+    settings = Settings(static, None if step_ms is None else quantity(step_ms, "ms"), batch)
+    cards = estimation.cards(chip or [], chips)
+    answer = estimation.ask(runs, cards, settings, episodes, seed, data, progress.watch(quiet=as_json))
+    if as_json:
+        return _json(answer)
+    for line in estimates.lines(answer):
+        _out(line)
+
+
+@app.command()
 def report(
     paths: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders or published learners.")],
     out: Annotated[Path | None, typer.Option(help="The page to write; default report.html in the first run.")] = None,
@@ -122,7 +157,7 @@ def list_(
     if as_json:
         return _json({what: rows})
     for row in rows:
-        _out(f"{row['name']:<14} {'' if row['available'] else 'not available: '}{row['why']}")
+        _out(f"{row['name']:<24} {'' if row['available'] else 'not available: '}{row['why']}")
     if not rows:
         _out(f"there are no {what} yet")
 

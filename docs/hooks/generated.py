@@ -7,7 +7,9 @@ from typing import Any
 import msgspec.inspect as inspect
 from typer.main import get_command
 
+from neurometa.chips.read import shipped
 from neurometa.cli import app
+from neurometa.energy.validation import check, points
 from neurometa.experiment import config
 
 MEANINGS = Path(__file__).resolve().parents[1] / "fields.toml"
@@ -15,7 +17,7 @@ MEANINGS = Path(__file__).resolve().parents[1] / "fields.toml"
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Called by mkdocs for every page: put the tables where the page asks for them."""
-    for name, make in {"configuration": configuration, "commands": commands}.items():
+    for name, make in {"configuration": configuration, "commands": commands, "chips": chips, "validation": validation}.items():
         marker = f"<!-- generated: {name} -->"
         if marker in markdown:
             markdown = markdown.replace(marker, make())
@@ -113,6 +115,28 @@ def commands() -> str:
         rows = [f"| {_spelt(parameter)} | {' '.join((parameter.help or '').split())} |" for parameter in _parameters(command)]
         sections.append("\n".join([f"## neurometa {name}", "", (command.help or "").strip(), "", "| | |", "| --- | --- |", *rows]))
     return "\n\n".join(sections)
+
+
+def chips() -> str:
+    """One row a card: what it is, how its numbers were come by, what it says."""
+    rows = []
+    for name, card in shipped().items():
+        figures = [figure for table in (card.energy, card.time, card.power) for figure in table.values()]
+        kinds = ", ".join(sorted({figure.kind for figure in figures}))
+        rows.append(f"| `{name}` | {card.title} | {kinds} | {card.about} |")
+    return "\n".join(["| name | chip | kinds of number | what it says |", "| --- | --- | --- | --- |", *rows])
+
+
+def validation() -> str:
+    """One row a published measurement, fits and predictions in columns of their own."""
+    rows = []
+    for point in points().values():
+        found = check(point)
+        ends = found.estimated.to(point.unit)
+        said = f"{ends['value']:.3g} ({ends['low']:.3g} to {ends['high']:.3g}) {point.unit}, {found.ratio:.2f} times"
+        columns = (said, "") if point.column == "fit" else ("", said)
+        rows.append(f"| {point.title} | {point.measured:g} {point.unit} | {columns[0]} | {columns[1]} |")
+    return "\n".join(["| workload | measured | fit | prediction |", "| --- | --- | --- | --- |", *rows])
 
 
 def command_options() -> dict[str, set[str]]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec.inspect as inspect
 
+from neurometa.chips.read import shipped
 from neurometa.core.compiled.windows import COMPILED
 from neurometa.errors import UserError
 from neurometa.experiment import config, units
@@ -27,7 +28,7 @@ def catalogue(what: str) -> list[dict[str, Any]]:
         reference = _row("reference", True, "plain torch; defines what the others must equal")
         return [reference, _numba(), _row("triton", False, "not written yet: neurometa runs on the CPU only")]
     if what == "chips":
-        return []
+        return [_row(name, True, card.title) for name, card in shipped().items()]
     return _kinds(_FIELDS[what])
 
 

@@ -1,0 +1,162 @@
+"""A network as a chip sees it: populations of neurons, each fed by one layer of synapses from an earlier population.
+
+Normalisation folds into the synapses before it, that of the readout's inputs into the readout. Average and sum pooling are linear and fold
+into the synapses beside them, so that a spike goes straight to the neurons it reaches and pooling costs nothing of its own. Averages over
+time fold as well: where the simulator averages spikes and multiplies once, a chip sends every spike through the synapses at its own time
+step into neurons that only accumulate.
+Maximum pooling cannot be folded: it is carried out between, and not counted.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+
+from neurometa.core.layer import Conv2d, Flatten, Layer, Linear, Norm, Pool, TimeAverage
+from neurometa.core.network import Stack
+from neurometa.energy import reach
+from neurometa.energy.reach import Reach
+from neurometa.errors import UserError
+from neurometa.types import Params
+
+INPUT = "input"
+"""Name of what feeds the first stage."""
+
+
+class Stage(NamedTuple):
+    """Synapses and the population that they feed.
+
+    Attributes:
+        name: layer that holds the weights.
+        population: layer of the neurons, or "" where they only accumulate.
+        source: population whose output the synapses carry, or "input".
+        kind: "conv" or "dense".
+        pools: the pools between source and synapses.
+        source_shape, input_shape, shape: of the source, of what the weights multiply, of the population. Where one of the pools takes the
+            maximum it leaves new spikes behind it: then the source is what the weights multiply.
+        reach: from the source's positions to the population's, pools folded in.
+        taps: from the positions that the weights multiply to those they make: one pair for each product and pair of channels.
+        kernel, stride: of a convolution, else 1.
+        maximum: "before" or "behind", where a pool that takes the maximum stands there, which is not counted; else "".
+    """
+
+    name: str
+    population: str
+    source: str
+    kind: str
+    pools: tuple[Pool, ...]
+    source_shape: tuple[int, ...]
+    input_shape: tuple[int, ...]
+    shape: tuple[int, ...]
+    reach: Reach
+    taps: Reach
+    kernel: int
+    stride: int
+    maximum: str
+
+    @property
+    def neurons(self) -> int:
+        """Size of the population."""
+        return math.prod(self.shape)
+
+    @property
+    def synapses(self) -> int:
+        """Connections, each counted as often as it is used in space."""
+        return self.source_shape[0] * self.reach.pairs * self.shape[0]
+
+    @property
+    def weights(self) -> int:
+        """Stored weights; a kernel once, however often it is used."""
+        if self.kind == "conv":
+            return self.input_shape[0] * self.shape[0] * self.kernel**2
+        return math.prod(self.input_shape) * self.shape[0]
+
+    @property
+    def macs(self) -> int:
+        """Products of one pass, zeros included, padding not."""
+        return self.input_shape[0] * self.taps.pairs * self.shape[0]
+
+
+def stages(network: Stack, params: Params) -> tuple[Stage, ...]:
+    """Split a network into stages, in order.
+
+    Args:
+        network: layers in a row.
+        params: parameters; a readout that plasticity writes has the size found here, and is left out where there is none.
+    Raises:
+        UserError: a layer is not one whose synapses can be counted.
+    """
+    found: list[Stage] = []
+    walk = _Walk(INPUT, network.shape, (), network.shape)
+    layers = list(network.layers)
+    while layers:
+        name, layer = layers.pop(0)
+        if isinstance(layer, Linear) and f"{name}.weight" not in params:
+            continue
+        if isinstance(layer, Conv2d | Linear):
+            walk, made = _synapses(walk, name, layer, params, layers)
+            found.append(made)
+        elif isinstance(layer, Pool):
+            walk = walk._replace(pools=(*walk.pools, layer), shape=_through((layer,), walk.shape))
+        elif isinstance(layer, Flatten):
+            walk = walk._replace(shape=(math.prod(walk.shape),))
+        elif not isinstance(layer, TimeAverage | Norm):
+            raise UserError(f"layer {name} ({type(layer).__name__}) has no synapses before it: its energy cannot be counted")
+    return tuple(found)
+
+
+class _Walk(NamedTuple):
+    """Where we are: the last population, its shape, the pools since, and the shape here."""
+
+    source: str
+    source_shape: tuple[int, ...]
+    pools: tuple[Pool, ...]
+    shape: tuple[int, ...]
+
+
+def _synapses(walk: _Walk, name: str, layer: Conv2d | Linear, params: Params, layers: list[tuple[str, Layer]]) -> tuple[_Walk, Stage]:
+    """One stage: the weights and what folds into them; takes that off `layers`."""
+    if isinstance(layer, Conv2d):
+        given, shape = walk.shape, layer.init(torch.Generator(), walk.shape)[1]
+        taps, kernel, stride = reach.convolution(given, layer.kernel, layer.stride), layer.kernel, layer.stride
+    else:
+        given, shape = _through(walk.pools, walk.source_shape), (params[f"{name}.weight"].shape[0],)
+        taps, kernel, stride = reach.everywhere(given), 1, 1
+    before = any(pool.kind == "max" for pool in walk.pools)
+    whole = taps if before else _pooled(walk).then(taps)
+    population, behind, (whole, shape) = _population(layers, whole, shape)
+    made = Stage(
+        name, population, walk.source, "conv" if isinstance(layer, Conv2d) else "dense", walk.pools, given if before else walk.source_shape,
+        given, shape, whole, taps, kernel, stride, "behind" if behind else "before" if before else "",
+    )  # fmt: skip
+    return _Walk(population or name, shape, (), shape), made
+
+
+def _population(layers: list[tuple[str, Layer]], whole: Reach, shape: tuple[int, ...]) -> tuple[str, bool, tuple[Reach, tuple[int, ...]]]:
+    """Take off `layers` what belongs to the synapses, and the neurons: their name, whether a maximum stands between, reach and shape."""
+    maximum = False
+    while layers and not isinstance(layers[0][1], Conv2d | Linear | Flatten | TimeAverage):
+        name, layer = layers.pop(0)
+        if isinstance(layer, Pool):
+            maximum |= layer.kind == "max"
+            whole = whole if maximum else whole.then(reach.pooling(shape, layer.size))
+            shape = _through((layer,), shape)
+        elif not isinstance(layer, Norm):
+            if any(value.ndim > 1 for value in layer.init(torch.Generator(), shape)[0].values()):
+                raise UserError(f"layer {name} ({type(layer).__name__}) has synapses of its own: its energy cannot be counted yet")
+            return name, maximum, (whole, shape)
+    return "", maximum, (whole, shape)
+
+
+def _pooled(walk: _Walk) -> Reach:
+    """From the source's positions to those behind the pools."""
+    whole, shape = reach.same(walk.source_shape), walk.source_shape
+    for pool in walk.pools:
+        whole, shape = whole.then(reach.pooling(shape, pool.size)), _through((pool,), shape)
+    return whole
+
+
+def _through(pools: tuple[Pool, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
+    for pool in pools:
+        shape = pool.init(torch.Generator(), shape)[1]
+    return shape
