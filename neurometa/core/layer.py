@@ -72,21 +72,37 @@ class Linear(NamedTuple):
 
 
 class Conv2d(NamedTuple):
-    """Two-dimensional convolution with half padding; W of shape (post, pre, kernel, kernel)."""
+    """Two-dimensional convolution; W of shape (post, pre / groups, kernel, kernel).
+
+    Attributes:
+        channels, kernel, stride, bias: as their names say; kernels are square.
+        padding: zeros added on every side, None for half of what the kernel reaches.
+        dilation: distance between the pixels under the kernel.
+        groups: parts into which the channels fall, each convolved on its own.
+    """
 
     channels: int
     kernel: int = 3
     stride: int = 1
     bias: bool = False
+    padding: int | None = None
+    dilation: int = 1
+    groups: int = 1
+
+    @property
+    def pad(self) -> int:
+        """Zeros added on every side."""
+        return self.dilation * (self.kernel // 2) if self.padding is None else self.padding
 
     def init(self, generator: torch.Generator, shape: tuple[int, ...]) -> tuple[Params, tuple[int, ...]]:
         """Weights and, if wanted, a zero bias."""
         pre, *size = shape
+        pre //= self.groups
         params = {"weight": _uniform((self.channels, pre, self.kernel, self.kernel), pre * self.kernel**2, generator)}
         if self.bias:
             params["bias"] = torch.zeros(self.channels)
-        pad = self.kernel // 2
-        return params, (self.channels, *((n + 2 * pad - self.kernel) // self.stride + 1 for n in size))
+        reach = self.dilation * (self.kernel - 1) + 1
+        return params, (self.channels, *(max(0, (n + 2 * self.pad - reach) // self.stride + 1) for n in size))
 
     def apply(self, params: Params, x: Signal, state: Params) -> tuple[Signal, Params]:
         """Convolve; kept channels-last, which is up to twice as fast on CPU."""
@@ -94,7 +110,7 @@ class Conv2d(NamedTuple):
 
         def convolve(values: Tensor) -> Tensor:
             values = _channels_last(values)
-            y = F.conv2d(values, weight, params.get("bias"), self.stride, self.kernel // 2)
+            y = F.conv2d(values, weight, params.get("bias"), self.stride, self.pad, self.dilation, self.groups)
             return _channels_last(y)
 
         return _each(x, convolve), {}
@@ -144,21 +160,48 @@ class Norm(NamedTuple):
 
 
 class Pool(NamedTuple):
-    """Pooling over `size` x `size` windows: "average", "sum" or "max"."""
+    """Pooling over `size` x `size` windows: "average", "sum" or "max"; a window begins every `stride` pixels, None for every `size`."""
 
     size: int = 2
     kind: str = "average"
+    stride: int | None = None
 
     def init(self, generator: torch.Generator, shape: tuple[int, ...]) -> tuple[Params, tuple[int, ...]]:
         """No parameters."""
-        return {}, (shape[0], *(n // self.size for n in shape[1:]))
+        return {}, (shape[0], *(max(0, (n - self.size) // (self.stride or self.size) + 1) for n in shape[1:]))
 
     def apply(self, params: Params, x: Signal, state: Params) -> tuple[Signal, Params]:
         """Pool the last two axes."""
         if self.kind == "max":
-            return _each(x, lambda values: F.max_pool2d(values, self.size)), {}
+            return _each(x, lambda values: F.max_pool2d(values, self.size, self.stride)), {}
         divisor = None if self.kind == "average" else 1
-        return _each(x, lambda values: F.avg_pool2d(values, self.size, divisor_override=divisor)), {}
+        return _each(x, lambda values: F.avg_pool2d(values, self.size, self.stride, divisor_override=divisor)), {}
+
+
+class Scale(NamedTuple):
+    """y = factor * x: what turns an input current into a change of potential."""
+
+    factor: float
+
+    def init(self, generator: torch.Generator, shape: tuple[int, ...]) -> tuple[Params, tuple[int, ...]]:
+        """No parameters."""
+        return {}, shape
+
+    def apply(self, params: Params, x: Signal, state: Params) -> tuple[Signal, Params]:
+        """Multiply."""
+        return Signal(self.factor * x.values, x.timed), {}
+
+
+class Offset(NamedTuple):
+    """y = x + bias: a current that is always there."""
+
+    def init(self, generator: torch.Generator, shape: tuple[int, ...]) -> tuple[Params, tuple[int, ...]]:
+        """A zero bias of each value."""
+        return {"bias": torch.zeros(shape)}, shape
+
+    def apply(self, params: Params, x: Signal, state: Params) -> tuple[Signal, Params]:
+        """Add."""
+        return Signal(x.values + params["bias"], x.timed), {}
 
 
 class Spiking(NamedTuple):

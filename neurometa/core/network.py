@@ -21,7 +21,7 @@ STATISTICS = ("mean", "var")
 """What a layer notes of its batch; anything else that it notes is state over time."""
 
 READOUT = "readout"
-"""Name of the last layer: what prototypes write and readout-only plasticity moves."""
+"""Name of the last synapses: what prototypes write and readout-only plasticity moves."""
 
 
 class Stack(NamedTuple):
@@ -84,11 +84,11 @@ class Stack(NamedTuple):
         return self.split()[1].shape[0]
 
     def split(self) -> tuple["Stack", "Stack"]:
-        """The network before its readout, and the readout alone."""
-        shape = self.shape
-        for _, layer in self.layers[:-1]:
+        """The network before its readout, and the readout with what follows it."""
+        at, shape = [name for name, _ in self.layers].index(READOUT), self.shape
+        for _, layer in self.layers[:at]:
             shape = layer.init(torch.Generator(), shape)[1]
-        return Stack(self.shape, self.layers[:-1], self.vmappable), Stack(shape, self.layers[-1:], True)
+        return Stack(self.shape, self.layers[:at], self.vmappable), Stack(shape, self.layers[at:], True)
 
 
 def _own(params: Params, name: str) -> Params:
@@ -213,8 +213,17 @@ def _population(neuron: Any, free: tuple[Free, ...], steps: int, recurrent: bool
 
 
 def _finished(shape: tuple[int, ...], layers: list[tuple[str, Layer]], normalise_features: bool, outputs: int | None) -> Stack:
-    """Add the readout, make sure that every layer has an output, and weigh the network up."""
-    layers = [*layers, ("features", Norm())] if normalise_features else layers
+    """Add the readout, and the normalisation of its inputs."""
+    features: list[tuple[str, Layer]] = [("features", Norm())] if normalise_features else []
+    return stacked(shape, [*layers, *features, (READOUT, Linear(outputs))])
+
+
+def stacked(shape: tuple[int, ...], layers: list[tuple[str, Layer]]) -> Stack:
+    """A network of these layers, weighed up: whether its tasks run faster together.
+
+    Raises:
+        UserError: if some layer's output is empty.
+    """
     size, products = shape, 0
     for name, layer in layers:
         params, size = layer.init(torch.Generator(), size)
@@ -222,4 +231,4 @@ def _finished(shape: tuple[int, ...], layers: list[tuple[str, Layer]], normalise
             raise UserError(f"layer {name} has an output of shape {size}; use fewer or smaller pools and strides")
         if isinstance(layer, Conv2d):
             products += params["weight"].numel() * math.prod(size[1:])
-    return Stack(shape, (*layers, (READOUT, Linear(outputs))), products <= VMAP_LIMIT)
+    return Stack(shape, tuple(layers), products <= VMAP_LIMIT)

@@ -110,7 +110,7 @@ def describe(experiment: config.Experiment) -> str:
     built = experiment.network
     layers = built.widths if isinstance(built, config.MLP) else built.channels
     unit = _kind(built.neuron)
-    time = "" if unit == "relu" else f", {_kind(experiment.encoding)} encoding of {experiment.encoding.steps} steps"
+    time = "" if unit == "relu" else f", {_kind(experiment.encoding)} encoding of {_steps(experiment)} steps"
     return f"{_kind(built)} {'-'.join(map(str, layers))}, {unit}{time}"
 
 
@@ -122,17 +122,18 @@ def _training_task(task: config.Glyphs | config.Omniglot, data: Path | None) -> 
 
 
 def _network(experiment: config.Experiment, head: int | None) -> Network:
-    side = experiment.task.size if isinstance(experiment.task, config.Glyphs) else 28
+    side = _side(experiment)
+    shape = (1, side, 1 if isinstance(experiment.encoding, config.Delta) else side)
     built, unit, steps = experiment.network, experiment.network.neuron, _steps(experiment)
     leak = units.leak(unit) if built.readout == "membrane" else 0.0
     if isinstance(built, config.MLP):
         return network.mlp_network(
-            (1, side, side), built.widths, normalise=built.normalise, neuron=units.neuron(unit), free=units.free(unit), steps=steps,
+            shape, built.widths, normalise=built.normalise, neuron=units.neuron(unit), free=units.free(unit), steps=steps,
             features=built.features, readout_decay=leak, normalise_features=built.normalise_features, recurrent=built.recurrent,
             delay=built.delay, outputs=head,
         )  # fmt: skip
     return network.conv_network(
-        (1, side, side), built.channels, built.strides, built.pools, kernel=built.kernel, pooling=built.pooling,
+        shape, built.channels, built.strides, built.pools, kernel=built.kernel, pooling=built.pooling,
         pool_before_neuron=built.pool_before_neuron, normalise=built.normalise, neuron=units.neuron(unit), free=units.free(unit),
         steps=steps, features=built.features, readout_decay=leak, normalise_features=built.normalise_features, delay=built.delay,
         outputs=head,
@@ -141,15 +142,26 @@ def _network(experiment: config.Experiment, head: int | None) -> Network:
 
 def _steps(experiment: config.Experiment) -> int:
     """Time steps of the window; a conventional unit has no time."""
-    return 1 if isinstance(experiment.network.neuron, config.ReLU) else experiment.encoding.steps
+    if isinstance(experiment.network.neuron, config.ReLU):
+        return 1
+    return _side(experiment) if isinstance(experiment.encoding, config.Delta) else experiment.encoding.steps
 
 
-def _encoder(experiment: config.Experiment) -> encode.Direct | encode.Rate | encode.Latency:
+def _side(experiment: config.Experiment) -> int:
+    """Height and width of a picture."""
+    return experiment.task.size if isinstance(experiment.task, config.Glyphs) else 28
+
+
+def _encoder(experiment: config.Experiment) -> encode.Encoder:
     asked = experiment.encoding
     if isinstance(asked, config.Direct):
         return encode.Direct(_steps(experiment))
     if isinstance(asked, config.Rate):
-        return encode.Rate(asked.steps, asked.gain)
+        return encode.Rate(asked.steps, asked.gain, asked.offset)
+    if isinstance(asked, config.TauLatency):
+        return encode.TauLatency(asked.steps, asked.tau, asked.threshold, asked.first, asked.linear, asked.normalise, asked.clip)
+    if isinstance(asked, config.Delta):
+        return encode.Delta(asked.threshold, asked.off, asked.padding)
     return encode.Latency(asked.steps)
 
 
@@ -194,6 +206,9 @@ def _refuse_pairs(experiment: config.Experiment) -> None:
         raise UserError(f"estimator reptile follows slow weights that move, plasticity {_kind(rule)} moves none: choose estimator unrolled")
     if isinstance(experiment.network.neuron, config.ReLU) and not isinstance(experiment.encoding, config.Direct):
         raise UserError(f"neuron relu has no time, encoding {_kind(experiment.encoding)} needs it: choose encoding direct, or neuron lif")
+    if isinstance(experiment.encoding, config.TauLatency) and experiment.encoding.first >= experiment.encoding.steps:
+        given = f"encoding.first = {experiment.encoding.first} with encoding.steps = {experiment.encoding.steps}"
+        raise UserError(f"{given}, expected an earlier first step: no pixel would spike")
     layers = experiment.network.widths if isinstance(experiment.network, config.MLP) else experiment.network.channels
     if not layers:
         raise UserError("the network has no layer: expected at least one entry in network.channels or network.widths")

@@ -150,16 +150,37 @@ class Direct(_Strict, frozen=True, tag="direct", tag_field="kind"):
 
 
 class Rate(_Strict, frozen=True, tag="rate", tag_field="kind"):
-    """Each pixel spikes with probability gain * value at each step."""
+    """Each pixel spikes with probability gain * value + offset at each step."""
 
     steps: Count = 25
     gain: Fraction = 1.0
+    offset: Fraction = 0.0
 
 
 class Latency(_Strict, frozen=True, tag="latency", tag_field="kind"):
     """One spike per pixel, the brighter the earlier."""
 
     steps: Count = 8
+
+
+class TauLatency(_Strict, frozen=True, tag="tau-latency", tag_field="kind"):
+    """One spike per pixel, when a neuron that the pixel charges reaches its threshold."""
+
+    steps: Count = 8
+    tau: Positive = 1.0
+    threshold: Annotated[float, Meta(gt=0, lt=1)] = 0.01
+    first: Annotated[int, Meta(ge=0)] = 0
+    linear: bool = False
+    normalise: bool = False
+    clip: bool = False
+
+
+class Delta(_Strict, frozen=True, tag="delta", tag_field="kind"):
+    """Events of a sensor swept over the picture, one column a time step: a spike where a pixel is brighter than its left neighbour."""
+
+    threshold: Positive = 0.1
+    off: bool = False
+    padding: bool = False
 
 
 class Conv(_Strict, frozen=True, tag="conv", tag_field="kind"):
@@ -285,7 +306,7 @@ class Experiment(_Strict, frozen=True):
     task: Glyphs | Omniglot
     seed: int = 0
     network: Conv | MLP = Conv()
-    encoding: Direct | Rate | Latency = Direct()
+    encoding: Direct | Rate | Latency | TauLatency | Delta = Direct()
     plasticity: Prototype | Frozen | BPTT = Prototype()
     estimator: Unrolled | FirstOrder | Reptile = Unrolled()
     training: Training = Training()

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from neurometa.meta.learner import Learner
-from neurometa.types import Adapted, Data, Episode, Measures, Params
+from neurometa.types import Adapted, Data, Episode, Measures, Params, Record
 
 Adapt = Callable[[Learner, Params, Data], Adapted]
 """One task's adaptation: the only thing an outer loop sees of a plasticity."""
@@ -97,7 +97,7 @@ def averaged(outcome: Measures) -> Measures:
 
 def measured(learner: Learner, slow: Params, episodes: Episode) -> Params:
     """Normalisation statistics of the unadapted network on the supports of all tasks together; queries are not looked at."""
-    return _features(learner.network.split()[0], slow, episodes.support)[1]
+    return _shown(learner.network, slow, episodes.support).statistics
 
 
 def _one(learner: Learner, adapt: Adapt, slow: Params, episode: Episode) -> Measures:
@@ -107,13 +107,20 @@ def _one(learner: Learner, adapt: Adapt, slow: Params, episode: Episode) -> Meas
 def _embedded(learner: Learner, slow: Params, episodes: Episode) -> tuple[Learner, Params, Episode]:
     """The readout as a learner of its own, and the episodes as features; the queries are normalised by the supports' statistics."""
     body, head = learner.network.split()
-    support, statistics = _features(body, slow, episodes.support)
-    query, _ = _features(body, {**slow, **statistics}, episodes.query)
-    return learner._replace(network=head), statistics, Episode(support, query)
+    support = _shown(body, slow, episodes.support)
+    query = _shown(body, {**slow, **support.statistics}, episodes.query)
+    features = Episode(*(_features(head, *part) for part in ((support, episodes.support), (query, episodes.query))))
+    return learner._replace(network=head), support.statistics, features
 
 
-def _features(body: Any, params: Params, data: Data) -> tuple[Data, Params]:
-    tasks, count = data.y.shape
+def _shown(body: Any, params: Params, data: Data) -> Record:
+    """The examples of all tasks as one batch."""
     x = data.x.movedim(1, 0).flatten(1, 2) if has_time(body, data.x) else data.x.flatten(0, 1)
-    record = body.run(params, body.signal(x))
-    return Data(record.output.unflatten(0, (tasks, count)), data.y), record.statistics
+    return body.run(params, body.signal(x))
+
+
+def _features(head: Any, record: Record, data: Data) -> Data:
+    """What the readout is given, task by task: untimed, or where neurons follow the readout, as a window."""
+    if record.output.ndim > len(head.shape) + 1:
+        return Data(record.output.unflatten(1, data.y.shape).movedim(0, 1), data.y)
+    return Data(record.output.unflatten(0, data.y.shape), data.y)

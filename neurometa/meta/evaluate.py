@@ -1,13 +1,14 @@
 """Judging a learner on episodes of unseen classes."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from neurometa.core.encode import Direct
+from neurometa.core.layer import Spiking
 from neurometa.core.network import READOUT
 from neurometa.core.tree import select
 from neurometa.errors import UserError
@@ -68,7 +69,7 @@ def evaluate(
     learner = learner._replace(redeal=False)
     judged, family, at_once = learner, task, max(1, EXAMPLES_AT_ONCE // shown)
     same_each_time = learner.plasticity.readout_only and learner.encoder.fixed and not activity.measures
-    if same_each_time and isinstance(task, ImageClasses) and shown * episodes > task.count:
+    if same_each_time and isinstance(task, ImageClasses) and shown * episodes > task.count and not _fires(learner.network.split()[1]):
         body, head = learner.network.split()
         family, at_once = task.embedded(lambda x: body.run(params, body.signal(learner.encoder.encode(x, generator))).output), 50
         judged = learner._replace(network=head, encoder=Direct(1))
@@ -79,7 +80,7 @@ def evaluate(
         if not bool(outcome.finite.all()):
             raise UserError("adaptation diverged: weights that are not finite; train again with a lower inner rate")
         after.append(outcome.accuracy)
-        before.append(_before(judged, params, drawn))
+        before.append(_before(judged, params, drawn, activity.writes))
         if not learner.plasticity.readout_only and activity.adapts:
             zeroed.append(outcomes(judged, _readout_only, params, drawn).accuracy)
         if tick:
@@ -89,26 +90,31 @@ def evaluate(
     return Evaluated(torch.cat(after), torch.cat(before), kept, activity.spikes, activity.rates, size)
 
 
+def _fires(head: Any) -> bool:
+    """Whether neurons follow the readout, so that its features are a window in time."""
+    return any(isinstance(layer, Spiking) for _, layer in head.layers)
+
+
 class _Activity(NamedTuple):
     spikes: float
     rates: dict[str, float]
     adapts: bool
     measures: bool
+    writes: bool
 
 
 def _activity(learner: Learner, params: Params, task: TaskFamily, generator: torch.Generator) -> _Activity:
     """Spikes of adapted networks over a few episodes."""
-    records, adapts, measures = [], False, False
+    records, adapts, measures, writes = [], False, False, False
     for _ in range(5):
         adapted, record = _shown(learner, params, _first(learner.encode(task.sample(generator, 1), generator)))
         records.append(record)
-        adapts, measures = bool(adapted.fast), bool(adapted.statistics)
+        adapts, measures, writes = bool(adapted.fast), bool(adapted.statistics), _writes(adapted, params)
     layers = list(records[0].v)
     queries = sum(r.output.shape[0] for r in records)
     spikes = sum(float(_sent(r.z[name]).sum()) for r in records for name in layers) / queries
-    return _Activity(
-        spikes, {name: sum(float(_sent(r.z[name]).mean()) for r in records) / len(records) for name in layers}, adapts, measures
-    )
+    rates = {name: sum(float(_sent(r.z[name]).mean()) for r in records) / len(records) for name in layers}
+    return _Activity(spikes, rates, adapts, measures, writes)
 
 
 def _sent(z: torch.Tensor) -> torch.Tensor:
@@ -127,9 +133,14 @@ def _shown(learner: Learner, params: Params, episode: Episode) -> tuple[Adapted,
     return adapted, learner.network.run(weights, learner.network.signal(episode.query.x))
 
 
-def _before(learner: Learner, params: Params, episodes: Episode) -> Tensor:
-    """Accuracy with the slow weights alone; without a readout every class ties, so the guess is right once in `ways`."""
-    if f"{READOUT}.weight" not in params:
+def _writes(adapted: Adapted, params: Params) -> bool:
+    """Whether the rule writes the readout, which then is empty before it."""
+    return f"{READOUT}.weight" in adapted.fast and f"{READOUT}.weight" not in params
+
+
+def _before(learner: Learner, params: Params, episodes: Episode, unwritten: bool) -> Tensor:
+    """Accuracy with the slow weights alone; where no readout is written yet every class ties, so the guess is right once in `ways`."""
+    if unwritten:
         ways = int(episodes.support.y.max()) + 1
         return torch.full((len(episodes.support.y),), 1 / ways)
     return outcomes(learner, _nothing, params, episodes).accuracy
@@ -156,7 +167,7 @@ def portrait(learner: Learner, params: Params, task: TaskFamily, generator: torc
     episode = _first(learner.encode(raw, generator))
     adapted, record = _shown(learner, params, episode)
     before = torch.zeros_like(episode.query.y)
-    if f"{READOUT}.weight" in params:
+    if not _writes(adapted, params):
         before = learner.network.run({**params, **adapted.statistics}, learner.network.signal(episode.query.x)).output.argmax(-1)
     layers = list(record.v)
     arrays = {

@@ -47,15 +47,32 @@ class Progress(NamedTuple):
 class Trainer:
     """Meta-trains a learner on a task family, one step at a time; everything it is can be taken out as tensors and put back."""
 
-    def __init__(self, learner: Learner, task: TaskFamily, estimator: Estimator, settings: TrainerSettings, seed: int) -> None:
-        """Draw the slow parameters from `seed`."""
+    def __init__(
+        self, learner: Learner, task: TaskFamily, estimator: Estimator, settings: TrainerSettings, seed: int, start: Params | None = None
+    ) -> None:
+        """Draw the slow parameters from `seed`, then put those of `start` in their places: a trained network's, or a converted one's.
+
+        Raises:
+            UserError: if `start` has a name or a shape that the learner has not.
+        """
         self.learner, self.task, self.estimator, self.settings = learner, task, estimator, settings
         self.generator = torch.Generator().manual_seed(seed)
         self.slow = {name: value.requires_grad_() for name, value in learner.init(self.generator).items()}
         self.buffers: Params = {}
+        self._begin(start or {})
         kind = torch.optim.Adam if settings.optimiser == "adam" else torch.optim.SGD
         self.optimiser = kind(list(self.slow.values()), lr=settings.learning_rate)
         self.at = 0
+
+    def _begin(self, start: Params) -> None:
+        for name, value in start.items():
+            if name.endswith((".mean", ".var")):
+                self.buffers[name] = value.detach().clone()
+            elif name not in self.slow or self.slow[name].shape != value.shape:
+                expected = ", ".join(f"{known} {tuple(slow.shape)}" for known, slow in self.slow.items())
+                raise UserError(f"start has {name} of shape {tuple(value.shape)}, expected some of {expected}")
+            else:
+                self.slow[name] = value.detach().clone().requires_grad_()
 
     @property
     def total(self) -> int:

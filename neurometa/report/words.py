@@ -25,7 +25,8 @@ def spiking(run: Reading) -> bool:
 
 def steps(run: Reading) -> int | None:
     """Time steps of one inference; None for a network without time."""
-    found = part(run, "encoding", "steps")
+    swept = part(run, "encoding", "kind") == "delta"  # one step a column of the picture
+    found = (part(run, "task", "size") or 28) if swept else part(run, "encoding", "steps")
     return found if spiking(run) and isinstance(found, int) else None
 
 

@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+from snntorch import spikegen
 
-from neurometa.core.encode import Direct, Latency, Rate
+from neurometa.core.encode import Delta, Direct, Latency, Rate, TauLatency
+from neurometa.errors import UserError
 
 
 def test_direct_encoding_shows_the_value_itself(generator: torch.Generator) -> None:
@@ -61,3 +63,80 @@ def test_latency_of_one_step_is_a_threshold_at_zero(generator: torch.Generator) 
 @pytest.mark.parametrize("kind", [torch.float32, torch.float64])
 def test_the_number_type_of_the_input_is_kept(encoder: Rate | Latency | Direct, kind: torch.dtype, generator: torch.Generator) -> None:
     assert encoder.encode(torch.rand(3).to(kind), generator).dtype == kind
+
+
+LATENCIES = [
+    TauLatency(20),
+    TauLatency(20, tau=3.0),
+    TauLatency(8, tau=5.0, threshold=0.2),
+    TauLatency(20, tau=2.0, first=4),
+    TauLatency(20, clip=True, threshold=0.3),
+    TauLatency(20, linear=True, tau=15.0),
+    TauLatency(6, linear=True, tau=15.0, threshold=0.1),
+    TauLatency(20, linear=True, normalise=True),
+    TauLatency(20, linear=True, normalise=True, first=5, threshold=0.1),
+    TauLatency(20, normalise=True),
+    TauLatency(20, normalise=True, first=3, tau=2.0, threshold=0.05, clip=True),
+]
+
+
+def spikegens(code: TauLatency, x: torch.Tensor) -> torch.Tensor:
+    words = {"tau": code.tau, "threshold": code.threshold, "first_spike_time": code.first, "normalize": code.normalise}
+    return spikegen.latency(x, code.steps, linear=code.linear, clip=code.clip, bypass=True, **words)
+
+
+@pytest.mark.parametrize("code", LATENCIES, ids=str)
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64])
+def test_a_latency_code_of_a_batch_with_a_black_value_is_spikegens_exactly(code: TauLatency, kind: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(1)
+    x = torch.cat([torch.tensor([0.0, 1.0, 0.5, 0.01, code.threshold]), torch.rand(400, generator=generator)]).to(kind)
+    spikes = code.encode(x, generator)
+    assert spikes.sum() > 100
+    assert torch.equal(spikes, spikegens(code, x).to(kind))
+
+
+@pytest.mark.parametrize("code", [code for code in LATENCIES if code.linear or not code.normalise], ids=str)
+def test_a_latency_code_that_looks_at_no_neighbour_is_spikegens_exactly_on_any_batch(code: TauLatency) -> None:
+    x = 0.3 + 0.6 * torch.rand(5, 30, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(code.encode(x, torch.Generator()), spikegens(code, x).to(x))
+
+
+@pytest.mark.parametrize("code", LATENCIES, ids=str)
+def test_a_latency_code_does_not_depend_on_the_rest_of_the_batch(code: TauLatency, generator: torch.Generator) -> None:
+    x = torch.rand(6, 4, generator=torch.Generator().manual_seed(1))
+    alone = torch.cat([code.encode(x[i : i + 1], generator) for i in range(6)], dim=1)
+    assert torch.equal(code.encode(x, generator), alone)
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1, float("nan")])
+def test_a_latency_code_of_values_outside_0_to_1_is_refused(value: float, generator: torch.Generator) -> None:
+    with pytest.raises(UserError, match="given, 0 to 1 expected by a latency code"):
+        TauLatency(5).encode(torch.tensor([0.5, value]), generator)
+
+
+@pytest.mark.parametrize("off", [False, True])
+@pytest.mark.parametrize("padding", [False, True])
+def test_events_of_a_sweep_are_spikegens_along_the_last_axis(off: bool, padding: bool, generator: torch.Generator) -> None:
+    x = torch.randint(0, 5, (3, 1, 4, 6), generator=generator) / 4
+    events = Delta(0.25, off, padding).encode(x, generator)
+    assert events.shape == (6, 3, 1, 4, 1)
+    expected = spikegen.delta(x.movedim(-1, 0), threshold=0.25, off_spike=off, padding=padding)
+    assert torch.equal(events.squeeze(-1), expected)
+    assert set(events.unique().tolist()) == ({-1, 0, 1} if off else {0, 1})
+
+
+@pytest.mark.parametrize(("gain", "offset"), [(1.0, 0.0), (0.4, 0.0), (0.7, 0.1)])
+def test_rate_spikes_have_the_law_of_spikegens(gain: float, offset: float, generator: torch.Generator) -> None:
+    x = torch.linspace(0, 1, 9)
+    ours, theirs = Rate(20000, gain, offset).encode(x, generator), spikegen.rate(x, num_steps=20000, gain=gain, offset=offset)
+    chance = gain * x + offset
+    for spikes in (ours, theirs.to(x)):
+        assert ((spikes.mean(0) - chance).abs() <= 5 * (chance * (1 - chance) / 20000).sqrt()).all(), "more than five standard errors off"
+        assert set(spikes.unique().tolist()) == {0, 1}
+
+
+def test_no_encoder_touches_the_global_generator(generator: torch.Generator) -> None:
+    before = torch.get_rng_state()
+    for encoder in (Rate(5), TauLatency(5), Delta(), Latency(5)):
+        encoder.encode(torch.rand(2, 1, 3, 3, generator=generator), generator)
+    assert torch.equal(torch.get_rng_state(), before)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from neurometa.core.layer import EPSILON, Conv2d, Flatten, Linear, Norm, Pool, Spiking, TimeAverage
+from neurometa.core.layer import EPSILON, Conv2d, Flatten, Linear, Norm, Offset, Pool, Scale, Spiking, TimeAverage
 from neurometa.types import Signal
 from tests import oracles
 from tests.small import LIVELY
@@ -188,3 +188,36 @@ def test_a_spiking_layer_holds_an_untimed_current_and_follows_a_timed_one() -> N
     assert noted["z"] is held.values
     assert noted["v"].shape == (6, 3, 4)
     assert torch.equal(noted["v"] > LIVELY.threshold, held.values == 1)
+
+
+@pytest.mark.parametrize("how", [{"padding": 0}, {"padding": 2, "stride": 2}, {"dilation": 2}, {"dilation": 2, "padding": 1, "groups": 2}])
+def test_padding_dilation_and_groups_are_torchs(how: dict, generator: torch.Generator) -> None:
+    layer = Conv2d(4, 3, bias=True, **how)
+    params, shape = layer.init(generator, (2, 7, 6))
+    params["bias"] = normal(4)
+    x = normal(3, 2, 7, 6)
+    theirs = torch.nn.Conv2d(2, 4, 3, **{"padding": layer.pad, **how})
+    theirs.load_state_dict(params)
+    found = layer.apply(params, Signal(x, False), {})[0].values
+    assert found.shape == (3, *shape)
+    close(found, theirs(x).detach())
+
+
+@pytest.mark.parametrize(("how", "module"), [("max", torch.nn.MaxPool2d), ("average", torch.nn.AvgPool2d)])
+def test_windows_of_a_pool_begin_every_stride(how: str, module: type, generator: torch.Generator) -> None:
+    x = normal(3, 2, 7, 6)
+    found = Pool(3, how, 2).apply({}, Signal(x, False), {})[0].values
+    assert found.shape[1:] == Pool(3, how, 2).init(generator, (2, 7, 6))[1]
+    close(found, module(3, 2)(x))
+
+
+def test_a_scale_multiplies_what_passes(generator: torch.Generator) -> None:
+    x = normal(4, 2, 5)
+    assert Scale(0.3).init(generator, (5,)) == ({}, (5,))
+    close(Scale(0.3).apply({}, Signal(x, True), {})[0].values, 0.3 * x)
+
+
+def test_an_offset_adds_a_bias_to_every_step(generator: torch.Generator) -> None:
+    x, bias = normal(4, 2, 5), normal(5, seed=1)
+    assert Offset().init(generator, (5,))[0]["bias"].tolist() == [0] * 5
+    close(Offset().apply({"bias": bias}, Signal(x, True), {})[0].values, x + bias)

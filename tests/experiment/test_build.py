@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from neurometa.baselines.relu import ReLU
+from neurometa.core import encode
 from neurometa.core.neuron import LIF
 from neurometa.errors import UserError
 from neurometa.experiment import build, session
@@ -91,6 +92,7 @@ def test_more_examples_than_drawings_are_refused(experiment):
         ({"network.widths": []}, ["no layer"]),
         ({"network.neuron": {"kind": "relu"}, "encoding.kind": "rate"}, ["choose encoding direct"]),
         ({"network.neuron": {"kind": "relu"}, "network.readout": "membrane"}, ["choose readout rate"]),
+        ({"encoding": {"kind": "tau-latency", "steps": 4, "first": 4}}, ["encoding.first = 4 with encoding.steps = 4", "earlier"]),
         ({"training.learning_rate": 1e38}, ["at most 1e30"]),
         ({"seed": -1}, ["seed = -1"]),
         ({"evaluation.seed": 2**70}, ["evaluation.seed"]),
@@ -118,11 +120,12 @@ def test_glyphs_have_no_other_split(experiment):
         build.unseen(experiment(), Question(3, 1, 1, None, True), None)
 
 
-@pytest.mark.parametrize("encoding", ["direct", "rate", "latency"])
+@pytest.mark.parametrize("encoding", ["direct", "rate", "latency", "tau-latency", "delta"])
 @pytest.mark.parametrize("features", ["current", "spikes"])
 @pytest.mark.parametrize("network", [{}, CONV])
 def test_every_network_takes_a_step_with_every_encoding(experiment, encoding, features, network):
-    changes = {**network, "encoding.kind": encoding, "encoding.steps": 3, "network.features": features, "network.readout": "membrane"}
+    shown = {"kind": encoding} | ({} if encoding == "delta" else {"steps": 3})
+    changes = {**network, "encoding": shown, "network.features": features, "network.readout": "membrane"}
     progress = build.trainer(experiment(changes), None).step()
     assert progress.step == 1
     assert 0 <= progress.accuracy <= 1
@@ -201,4 +204,13 @@ def test_a_uniform_distribution_needs_its_bounds_in_order(experiment):
 
 def test_a_description_names_layers_unit_and_time(experiment):
     assert build.describe(experiment()) == "mlp 12, lif, direct encoding of 4 steps"
+    assert build.describe(experiment({"encoding": {"kind": "delta"}})) == "mlp 12, lif, delta encoding of 14 steps", "one a column"
     assert build.describe(experiment({**CONV, "network.neuron": {"kind": "relu"}})) == "conv 4-4, relu"
+
+
+def test_encoding_options_reach_the_encoder(experiment):
+    latency = {"kind": "tau-latency", "steps": 9, "tau": 3.0, "threshold": 0.2, "first": 2, "linear": True, "normalise": True, "clip": True}
+    delta = {"kind": "delta", "threshold": 0.3, "off": True, "padding": True}
+    rate = {"kind": "rate", "steps": 7, "gain": 0.5, "offset": 0.1}
+    found = [build.learner(experiment({"encoding": encoding}), 3).encoder for encoding in (latency, delta, rate)]
+    assert found == [encode.TauLatency(9, 3.0, 0.2, 2, True, True, True), encode.Delta(0.3, True, True), encode.Rate(7, 0.5, 0.1)]

@@ -279,3 +279,14 @@ def test_parameters_without_a_gradient_stay() -> None:
     before = {name: value.clone() for name, value in run.parameters().items()}
     run.step()
     assert [name for name, value in run.parameters().items() if not torch.equal(value, before[name])] == ["readout.bias"]
+
+
+def test_a_run_begins_with_the_parameters_that_it_is_given_and_refuses_those_of_another_learner() -> None:
+    learner = made("mlp", "all", normalise=True)
+    params = {name: value + 1 for name, value in learner.init(torch.Generator().manual_seed(5)).items()}
+    statistics = {"norm1.mean": torch.ones(7), "norm1.var": torch.full((7,), 2.0)}
+    begun = Trainer(learner, TASK, Unrolled(), TrainerSettings(2), 0, start={**params, **statistics})
+    assert same(begun.parameters(), {**params, **statistics})
+    for wrong in ({"linear9.weight": torch.ones(2)}, {"linear1.weight": torch.ones(2, 3)}):
+        with pytest.raises(UserError, match=r"start has linear\d\.weight of shape .* expected some of linear1\.weight \(7, 16\)"):
+            Trainer(learner, TASK, Unrolled(), TrainerSettings(2), 0, start=wrong)

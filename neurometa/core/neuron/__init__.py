@@ -8,6 +8,7 @@ from neurometa.core.neuron.integrator import LeakyIntegrator
 from neurometa.core.neuron.lif import LIF, LIFState, carry, lif_step
 from neurometa.core.neuron.refractory import RefractoryLIF, RefractoryLIFState
 from neurometa.core.neuron.sigma_delta import SigmaDelta, SigmaDeltaState
+from neurometa.core.neuron.voiding import VoidingLIF
 
 __all__ = [
     "ALIF",
@@ -26,6 +27,7 @@ __all__ = [
     "SigmaDelta",
     "SigmaDeltaState",
     "State",
+    "VoidingLIF",
     "carry",
     "lif_step",
 ]
