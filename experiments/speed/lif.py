@@ -22,7 +22,7 @@ import torch
 from experiments.speed.libraries import OTHER_SPIKES, PEERS, everyone, present
 from experiments.speed.machine import processor
 from experiments.speed.maml import times
-from experiments.speed.memory import peak_mb
+from experiments.speed.memory import TELLS, peak_mb
 from experiments.speed.windows import CASES, Case, Contestant
 
 MODES: dict[str, Callable[[Contestant], None]] = {"forward": Contestant.forward, "forward+backward": Contestant.both}
@@ -79,7 +79,7 @@ def measure(cases: tuple[Case, ...], rounds: int, quick: bool) -> dict:
     return {
         "ratios": ratios(spent[1]),
         "seconds": spent,
-        "peak_mb": {} if quick else {case.name: {name: peak_mb(case, name) for name in everyone()} for case in cases},
+        "peak_mb": {} if quick or not TELLS else {case.name: {name: peak_mb(case, name) for name in everyone()} for case in cases},
         "rounds": rounds,
         "machine": {"processor": processor(), **{name: version(name) for name in ("torch", "numba", *libraries)}},
         "date": datetime.now(UTC).date().isoformat(),

@@ -19,11 +19,12 @@ import torch
 from experiments.speed.libraries import everyone
 from experiments.speed.windows import Case
 
+TELLS = Path("/proc/self/clear_refs").exists()
+"""Whether the system tells how much memory a process took at most."""
 
-def peak_mb(case: Case, name: str) -> float | None:
-    """Rise of resident memory while `name` runs `case`, in units of 10^6 bytes; None where the system does not tell."""
-    if not Path("/proc/self/clear_refs").exists():
-        return None
+
+def peak_mb(case: Case, name: str) -> float:
+    """Rise of resident memory while `name` runs `case`, in units of 10^6 bytes, where the system `TELLS`."""
     command = [sys.executable, "-m", "experiments.speed.memory", json.dumps(case), name]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return float(done.stdout.splitlines()[-1])

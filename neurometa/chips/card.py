@@ -91,7 +91,7 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "board" (a batch-latency law), "mac" (energy a multiplication), "bound" (a lower bound from peak numbers).
         precision: of weights and states, as the numbers hold for it.
         node: process node.
-        energy: energies, of the events that `energy.terms` knows.
+        energy: energies, of the events that `EVENTS` names.
         time: durations of the same events, and of a step's synchronisation by the number of tiles (`sync_<tiles>`).
         power: `static` of a whole chip, `static_core` of a core in use; `idle` and `dynamic` of a board.
         limits: what fits: `cores`, `neurons_per_core`, `synapse_bytes_per_core`, `axons_in_per_core`, `axons_out_per_core`, ...

@@ -78,9 +78,9 @@ class TauLatency(NamedTuple):
     t = tau (1 - x)                     with x = max(value, threshold), where `linear`
 
     The spike stands at step round(first + t), and there is none where that is after the window. Where `normalise`, times are stretched so
-    that the latest possible one, that of a value at the threshold (where linear, of 0), falls on the last step. spikegen stretches by
-    the latest spike of the batch, so that an example's spikes depend on its neighbours; the two agree exactly where the batch has a value
-    at or below the threshold, as a picture with a black pixel has.
+    that the latest possible one, that of a value at the threshold, falls on the last step (where linear, that of 0 would). spikegen
+    stretches by the latest spike of the batch, so that an example's spikes depend on its neighbours; the two agree exactly where the batch
+    has a value at or below the threshold, as a picture with a black pixel has.
 
     Attributes:
         steps: length of the window.

@@ -42,7 +42,7 @@ class Module(NamedTuple):
 
     def run(self, params: Params, x: Signal, state: Params | None = None) -> Record:
         """Call the module on all of `x` at once: on (batch, *shape), or where timed on (time, batch, *shape)."""
-        own = {name: params[name] for name, _ in self.body.named_parameters()}
+        own = {name: params[name] for name, value in self.body.named_parameters() if value.requires_grad}
         output = functional_call(self.body, {**dict(self.body.named_buffers()), **own}, (x.values,))
         if self.readout is not None:
             weights = {key: params[name] for key in ("weight", "bias") if (name := f"{READOUT}.{key}") in params}
@@ -60,7 +60,8 @@ def from_module(module: nn.Module, shape: tuple[int, ...], readout: str | None, 
     """Admit a module as a network, to be meta-trained by any rule and estimator.
 
     The network is a copy of the module in evaluation mode: dropout is off, and the buffers (a batch normalisation's running statistics)
-    stay as they are, whatever is shown. Parameters keep their names, but the readout's are called `readout.weight` and `readout.bias`.
+    stay as they are, whatever is shown; so do parameters that require no gradient. The others keep their names, but
+    the readout's are called `readout.weight` and `readout.bias`.
 
     Args:
         module: its forward takes (batch, *shape) and returns (batch, n); it must answer the same input always alike.
@@ -78,12 +79,17 @@ def from_module(module: nn.Module, shape: tuple[int, ...], readout: str | None, 
     first, second = (torch.rand(2, *shape, generator=torch.Generator().manual_seed(seed), dtype=_type(body)) for seed in (0, 1))
     whole = _answer(body, first, name)
     _check_memory(body, first, second, name)
-    start = {key: value.detach().clone() for key, value in body.named_parameters()}
+    start = {key: value.detach().clone() for key, value in body.named_parameters() if value.requires_grad}
     if any(key.startswith(f"{READOUT}.") for key in start) and readout != READOUT:
         raise UserError(f"{name} has parameters called {READOUT}.*, which are the readout's here: give readout={READOUT!r} or rename it")
     head = Linear(None)
     if readout is not None:
         layer = _submodule(body, readout, name)
+        if f"{readout}.weight" not in start:
+            raise UserError(
+                f"{name}.{readout} has a weight that is frozen or shared with another module: "
+                "give the readout a weight of its own that may train"
+            )
         start = {_renamed(key, readout): value for key, value in start.items()}
         head = Linear(layer.out_features, layer.bias is not None)
         body.set_submodule(readout, nn.Identity())

@@ -25,7 +25,7 @@ READOUT = "readout"
 
 
 class Stack(NamedTuple):
-    """A feed-forward network.
+    """Layers in a row; those that are recurrent hear themselves.
 
     Attributes:
         shape: shape of one input, without time and batch.
@@ -222,8 +222,12 @@ def stacked(shape: tuple[int, ...], layers: list[tuple[str, Layer]]) -> Stack:
     """A network of these layers, weighed up: whether its tasks run faster together.
 
     Raises:
-        UserError: if some layer's output is empty.
+        UserError: if two layers have one name, or some layer's output is empty.
     """
+    names = [name for name, _ in layers]
+    if len(set(names)) < len(names):
+        twice = ", ".join(sorted({name for name in names if names.count(name) > 1}))
+        raise UserError(f"two layers are called {twice}: give each layer a name of its own; {READOUT} is the last layer's")
     size, products = shape, 0
     for name, layer in layers:
         params, size = layer.init(torch.Generator(), size)

@@ -9,12 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from neurometa.core.check import check_window
 from neurometa.core.kernels import reference
 from neurometa.core.neuron import ALIF, IF, LIF, Neuron, carry
 from neurometa.core.rows import aligned, by_task, fresh, gradient, optional, outer, product, rows, spread, total
 from neurometa.core.scan import kernel_for
 from neurometa.core.surrogate import Surrogate
-from neurometa.errors import InternalError
+from neurometa.errors import InternalError, UserError
 
 FUSED = (IF, LIF, ALIF)
 """Neurons that the compiled kernel knows; all others are stepped by the reference."""
@@ -35,17 +36,21 @@ def recurrent_scan(neuron: Neuron, current: Tensor, weight: Tensor, steps: int, 
     Returns:
         The neuron's state, every field (steps, *batch, n).
     Raises:
+        UserError: as `scan.states`, or weights that are not (n, n) of the current's type.
         InternalError: if the current has neither one row nor `steps` rows, or the kernel does not know the neuron.
     """
-    if current.shape[0] not in (1, steps):
-        raise InternalError(f"current with {current.shape[0]} time steps given, 1 or {steps} expected")
-    known = isinstance(neuron, FUSED)
+    check_window(neuron, current, steps, state)
+    square = (current.shape[-1], current.shape[-1])
+    if weight.shape != square or weight.dtype != current.dtype:
+        raise UserError(f"recurrent weights {tuple(weight.shape)} of {weight.dtype} given, {square} of {current.dtype} expected")
+    # constants of each neuron, not of each example
+    known = isinstance(neuron, FUSED) and all(c.ndim < 2 for c in neuron if isinstance(c, Tensor))
     kernel = kernel or (kernel_for(current) if known else "reference")
     if kernel == "reference":
         return reference.recurrent_scan(neuron, current, weight, steps, state)
-    if kernel != "numba" or not isinstance(neuron, FUSED):
+    if kernel != "numba" or not known or not isinstance(neuron, FUSED):
         unknown = f"kernel {kernel!r} for recurrent {type(neuron).__name__} given"
-        raise InternalError(f"{unknown}, there is 'reference', and 'numba' for IF, LIF and ALIF")
+        raise InternalError(f"{unknown}, there is 'reference', and 'numba' for IF, LIF and ALIF with constants of each neuron")
     start = torch.zeros_like(current[0])
     if state is not None:
         every = current.expand(steps, *current.shape[1:])

@@ -99,8 +99,12 @@ def _events(stage: Stage, weight: Tensor, fired: Spikes, by_position: Tensor, st
 
 
 def _products(stage: Stage, weight: Tensor, source: Signal | None, samples: int, spiking: bool) -> Counts:
-    """Synapses that carry values, multiplied once: of neurons that only accumulated, or of a timed input, none is taken to be zero."""
-    dense = torch.full((samples,), stage.macs, dtype=torch.float64)
+    """Synapses that carry values, multiplied once, or at every step of a timed input.
+
+    Of a timed input, and of neurons that only accumulated, none is taken to be zero.
+    """
+    times = len(source.values) if source is not None and source.timed else 1
+    dense = torch.full((samples,), stage.macs * times, dtype=torch.float64)
     if source is None or source.timed:
         effective = dense * (torch.count_nonzero(weight).double() / weight.numel())
     else:

@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 import torch
 
-from neurometa.core.layer import Conv2d, Flatten, Layer, Linear, Norm, Pool, TimeAverage
+from neurometa.core.layer import Conv2d, Flatten, Layer, Linear, Norm, Pool, Spiking, TimeAverage
 from neurometa.core.network import Stack
+from neurometa.core.neuron import SigmaDelta
 from neurometa.energy import reach
 from neurometa.energy.reach import Reach
 from neurometa.errors import UserError
@@ -89,6 +90,8 @@ def stages(network: Stack, params: Params) -> tuple[Stage, ...]:
     found: list[Stage] = []
     walk = _Walk(INPUT, network.shape, (), network.shape)
     layers = list(network.layers)
+    for name, layer in layers:
+        _refuse_unreached(name, layer)
     while layers:
         name, layer = layers.pop(0)
         if isinstance(layer, Linear) and f"{name}.weight" not in params:
@@ -142,10 +145,39 @@ def _population(layers: list[tuple[str, Layer]], whole: Reach, shape: tuple[int,
             whole = whole if maximum else whole.then(reach.pooling(shape, layer.size))
             shape = _through((layer,), shape)
         elif not isinstance(layer, Norm):
-            if any(value.ndim > 1 for value in layer.init(torch.Generator(), shape)[0].values()):
-                raise UserError(f"layer {name} ({type(layer).__name__}) has synapses of its own: its energy cannot be counted yet")
+            _refuse_uncounted(name, layer, shape)
             return name, maximum, (whole, shape)
     return "", maximum, (whole, shape)
+
+
+def _refuse_uncounted(name: str, layer: Layer, shape: tuple[int, ...]) -> None:
+    """Neurons whose spikes go where, when or in a size that is not counted."""
+    if not isinstance(layer, Spiking):
+        if any(value.ndim > 1 for value in layer.init(torch.Generator(), shape)[0].values()):
+            raise UserError(f"layer {name} ({type(layer).__name__}) has synapses of its own: its energy cannot be counted yet")
+        return
+    reasons = {
+        "has recurrent synapses": layer.recurrent,
+        "delays its spikes": layer.delay > 0,
+        "sends messages of any size, and the published figures are of single spikes": isinstance(layer.neuron, SigmaDelta),
+    }
+    for reason, holds in reasons.items():
+        if holds:
+            raise UserError(f"layer {name} {reason}: its energy cannot be counted yet; estimate a network without")
+
+
+def _refuse_unreached(name: str, layer: Layer) -> None:
+    """Synapses whose reach is not counted: it knows half padding and windows side by side."""
+    usual = True
+    if isinstance(layer, Conv2d):
+        usual = layer.padding in (None, layer.kernel // 2) and layer.dilation == 1 and layer.groups == 1
+    if isinstance(layer, Pool):
+        usual = layer.stride in (None, layer.size)
+    if not usual:
+        raise UserError(
+            f"layer {name} has a padding, dilation, groups or pooling stride of its own: its energy cannot be counted yet; "
+            "expected half padding, and pooling windows side by side"
+        )
 
 
 def _pooled(walk: _Walk) -> Reach:

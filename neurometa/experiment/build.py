@@ -204,6 +204,11 @@ def _refuse_pairs(experiment: config.Experiment) -> None:
         )
     if isinstance(outer, config.Reptile) and not isinstance(rule, config.BPTT):
         raise UserError(f"estimator reptile follows slow weights that move, plasticity {_kind(rule)} moves none: choose estimator unrolled")
+    if isinstance(outer, config.Reptile) and isinstance(rule, config.BPTT) and rule.head == "zero" and _readout_alone(rule):
+        raise UserError(
+            "estimator reptile follows slow weights that move, and with plasticity.head = 'zero' the readout is none of them: "
+            "name other weights in plasticity.fast, or choose head = 'own' or estimator unrolled"
+        )
     if isinstance(experiment.network.neuron, config.ReLU) and not isinstance(experiment.encoding, config.Direct):
         raise UserError(f"neuron relu has no time, encoding {_kind(experiment.encoding)} needs it: choose encoding direct, or neuron lif")
     if isinstance(experiment.encoding, config.TauLatency) and experiment.encoding.first >= experiment.encoding.steps:
@@ -221,6 +226,10 @@ def _refuse_pairs(experiment: config.Experiment) -> None:
         )
     if experiment.evaluation.episodes < 2:
         raise UserError("evaluation.episodes = 1, expected at least 2: one episode has no interval")
+
+
+def _readout_alone(rule: config.BPTT) -> bool:
+    return all(pattern.startswith(f"{network.READOUT}.") for pattern in rule.fast)
 
 
 def _kind(part: msgspec.Struct) -> str:

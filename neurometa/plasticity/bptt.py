@@ -18,9 +18,9 @@ class BPTT(NamedTuple):
 
     w <- w - rate * dL(w)/dw,   `steps` times, for the fast weights w; rate = exp(log_rate) where it is learnt
 
-    L is the mean over the examples. A readout that the network leaves unwritten starts from zero, a row for each class; L is then the sum
-    over classes of the mean over the examples of each, so that a step moves a class's row alike whatever the number of classes. No class
-    differs from another before adaptation, and nothing is lost: the same start for all rows cancels in the softmax, whatever it is.
+    L is the mean over the examples. A readout that the network leaves unwritten starts from zero, a row for each class; L is then `ways`
+    times that mean (with equally many examples of each, the sum over classes), so that a step moves a class's row alike for any ways. No
+    class differs from another before adaptation, and nothing is lost: the same start for all rows cancels in the softmax, whatever it is.
 
     Attributes:
         steps: number of updates.

@@ -10,6 +10,7 @@ from neurometa.baselines.relu import ReLU
 from neurometa.core.layer import Spiking
 from neurometa.core.network import Stack, conv_network, mlp_network
 from neurometa.core.neuron import ALIF, LIF
+from neurometa.core.recurrent_scan import recurrent_scan
 from neurometa.errors import UserError
 from neurometa.experiment import build, config
 from neurometa.experiment.load import convert
@@ -147,3 +148,25 @@ def test_a_conv_file_has_a_delay() -> None:
     table = {"name": "x", "task": {"kind": "glyphs"}, "network": {"kind": "conv", "delay": 1}}
     built = build.learner(convert(table, str(Path("x.toml"))), 5).network
     assert {layer.delay for _, layer in built.layers if isinstance(layer, Spiking)} == {1}
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (4, 3), (1, 1), (4,)])
+def test_recurrent_weights_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(UserError, match=r"recurrent weights .* given, \(4, 4\)"):
+        recurrent_scan(LIF(), torch.ones(3, 2, 4), torch.ones(shape), 3)
+
+
+def test_recurrent_weights_of_another_type_are_refused() -> None:
+    with pytest.raises(UserError, match=r"float64 expected"):
+        recurrent_scan(LIF(), torch.ones(3, 2, 4, dtype=torch.float64), torch.ones(4, 4, dtype=torch.float32), 3)
+
+
+def test_constants_of_each_example_run_on_the_reference() -> None:
+    neuron = LIF(decay=torch.tensor([[0.2], [0.9]]).expand(2, 4))
+    current = torch.rand(5, 2, 4, generator=torch.Generator().manual_seed(0))
+    weight = torch.full((4, 4), 0.3)
+    found = recurrent_scan(neuron, current, weight, 5)
+    assert 0 < found.z.mean() < 1
+    for example, decay in enumerate((0.2, 0.9)):
+        alone = recurrent_scan(LIF(decay=decay), current[:, example : example + 1], weight, 5)
+        torch.testing.assert_close(found.v[:, example : example + 1], alone.v)

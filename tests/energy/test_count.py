@@ -6,15 +6,16 @@ import torch
 import torch.nn.functional as F
 
 from neurometa.baselines.relu import ReLU
-from neurometa.core.layer import Linear
-from neurometa.core.network import Stack
-from neurometa.core.neuron import LIF
+from neurometa.core.constants import Free
+from neurometa.core.layer import Conv2d, Linear, Pool, Spiking
+from neurometa.core.network import Stack, conv_network
+from neurometa.core.neuron import LIF, SigmaDelta
 from neurometa.energy import spikes as spikes_
 from neurometa.energy.count import observe, together
 from neurometa.energy.counts import interval, means, total
 from neurometa.energy.stage import stages
 from neurometa.errors import UserError
-from tests.energy.nets import STEPS, brute_events, conv, mlp, pictures
+from tests.energy.nets import LIVELY, STEPS, brute_events, conv, mlp, pictures
 
 
 @pytest.fixture(params=["numba", "reference"])
@@ -175,10 +176,48 @@ def test_a_layer_with_synapses_of_its_own_is_refused():
         def init(self, generator, shape):
             return {"recurrent": torch.zeros(5, 5)}, shape
 
+        def apply(self, params, x, state):
+            return x, {}
+
     network = mlp()
     layers = (network.layers[0], ("own", Loop()), *network.layers[2:])
     with pytest.raises(UserError, match=r"layer own \(Loop\) has synapses of its own"):
         stages(Stack((6,), layers, True), network.init(torch.Generator()))
+
+
+@pytest.mark.parametrize(
+    ("layer", "words"),
+    [
+        (Spiking(LIF(), STEPS, recurrent=True), "recurrent"),
+        (Spiking(LIF(), STEPS, delay=1), "delays its spikes"),
+        (Spiking(SigmaDelta(), STEPS), "messages of any size"),
+    ],
+)
+def test_neurons_whose_spikes_are_not_counted_are_refused(layer, words):
+    network = mlp()
+    with pytest.raises(UserError, match=f"layer own .*{words}"):
+        stages(Stack((6,), (network.layers[0], ("own", layer), *network.layers[2:]), True), network.init(torch.Generator()))
+
+
+@pytest.mark.parametrize("layer", [Conv2d(3, 5, padding=0), Conv2d(3, dilation=2), Pool(3, stride=2)])
+def test_synapses_whose_reach_is_not_known_are_refused(layer):
+    network = conv()
+    with pytest.raises(UserError, match="layer own has a padding"):
+        stages(Stack(network.shape, (("own", layer), *network.layers), False), network.init(torch.Generator()))
+
+
+def test_a_constant_of_each_neuron_is_no_synapse():
+    network = conv_network(
+        (1, 7, 7), (3,), (1,), (1,), neuron=LIVELY, free=(Free("decay", "neuron"),), features="spikes", steps=STEPS, outputs=2
+    )
+    assert len(stages(network, network.init(torch.Generator()))) == 2
+
+
+def test_a_timed_input_that_is_not_binary_is_multiplied_at_every_step():
+    x = pictures(STEPS, 4, 1, 7, 7) * 0.5
+    _, record, found = seen(conv(), x)
+    assert record.z["lif1"].sum() > 0
+    assert means(found.layers["conv1"]).host_macs == STEPS * 3 * 361
 
 
 def test_records_without_a_kernel_and_with_one_are_counted_alike(monkeypatch):

@@ -71,6 +71,11 @@ def test_a_readout_of_zeros_that_does_not_move_is_refused(experiment, fast):
     refused(experiment({**ZERO, "plasticity.fast": fast}), "head = 'zero'", "readout.*", "head = 'own'")
 
 
+def test_reptile_with_nothing_slow_that_moves_is_refused(experiment):
+    nothing = {**ZERO, "plasticity.fast": ["readout.*"], "estimator.kind": "reptile"}
+    refused(experiment(nothing), "reptile", "head = 'zero'", "head = 'own'")
+
+
 def test_prototypes_take_any_ways(experiment):
     assert build.unseen(experiment(), Question(7, 1, 1), None).ways == 7
 

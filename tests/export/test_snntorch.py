@@ -13,7 +13,8 @@ from torch import Tensor, nn
 import neurometa
 from neurometa.core.encode import Direct
 from neurometa.core.layer import Linear, TimeAverage
-from neurometa.core.network import conv_network
+from neurometa.core.network import conv_network, mlp_network
+from neurometa.core.neuron import IF
 from neurometa.core.surrogate import Surrogate, spike
 from neurometa.errors import UserError
 from neurometa.meta.estimators import FirstOrder, Unrolled
@@ -471,3 +472,23 @@ def test_a_leak_in_the_average_is_refused_on_the_way_to_snntorch() -> None:
     leaking = network._replace(layers=tuple((name, TimeAverage(0.5) if name == "average" else layer) for name, layer in network.layers))
     with pytest.raises(UserError, match=r"layer average averages with a leak of 0\.5"):
         neurometa.to_snntorch(leaking, params)
+
+
+@pytest.mark.parametrize("name", ["readout", "average"])
+def test_a_name_that_the_network_gives_itself_is_refused(name: str) -> None:
+    module = nn.Sequential()
+    module.add_module("first", nn.Linear(4, 3))
+    module.add_module("lif", snntorch.Leaky(0.5, init_hidden=True))
+    module.add_module(name, nn.Linear(3, 3))
+    module.add_module("last", snntorch.Leaky(0.5, init_hidden=True))
+    module.add_module("out", nn.Linear(3, 2))
+    with pytest.raises(UserError, match=f"two layers are called {name}"):
+        neurometa.from_snntorch(module)
+
+
+def test_neurons_without_leak_go_to_snntorch_as_leaky_ones_that_keep_all() -> None:
+    network = mlp_network((4,), (3,), neuron=IF(), steps=T, outputs=2)
+    module = neurometa.to_snntorch(network, network.init(torch.Generator().manual_seed(0)))
+    found = [part for part in module.modules() if isinstance(part, snntorch.Leaky)]
+    assert len(found) == 1
+    assert float(found[0].beta) == 1.0

@@ -295,3 +295,21 @@ def test_parameters_called_readout_that_are_not_are_refused() -> None:
     module.add_module("last", nn.Linear(4, 2))
     with pytest.raises(UserError, match=r"parameters called readout\.\*"):
         neurometa.from_module(module, (4,), "last")
+
+
+def test_parameters_that_require_no_gradient_are_kept_and_not_trained() -> None:
+    module = Dense(2)
+    module.first.weight.requires_grad_(False)
+    network = neurometa.from_module(module, SHAPE, "last")
+    start = network.init(torch.Generator())
+    assert "first.weight" not in start
+    assert "first.bias" in start
+    x = torch.rand(3, *SHAPE)
+    torch.testing.assert_close(network.run(start, network.signal(x)).output, module(x), **CLOSE)
+
+
+def test_a_readout_that_shares_its_weight_is_refused() -> None:
+    module = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4))
+    module[2].weight = module[0].weight
+    with pytest.raises(UserError, match=r"Sequential\.2 has a weight that is frozen or shared"):
+        neurometa.from_module(module, (4,), "2")

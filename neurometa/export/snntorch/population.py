@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from neurometa.core.neuron import LIF, CurrentLIF, Neuron, VoidingLIF
+from neurometa.core.neuron import IF, LIF, CurrentLIF, Neuron, VoidingLIF
 from neurometa.errors import UserError
 from neurometa.export.snntorch import surrogate
 
@@ -29,8 +29,10 @@ def write(name: str, neuron: Neuron, learnt: set[str], given: Input, kind: torch
     """
     import snntorch
 
+    if isinstance(neuron, IF):
+        neuron = LIF(1.0, *neuron)
     if not isinstance(neuron, LIF | CurrentLIF | VoidingLIF):
-        raise UserError(f"layer {name} has {type(neuron).__name__} neurons, which snnTorch does not have; expected LIF or CurrentLIF")
+        raise UserError(f"layer {name} has {type(neuron).__name__} neurons, which snnTorch does not have; expected IF, LIF or CurrentLIF")
     voids = isinstance(neuron, VoidingLIF)
     if isinstance(neuron, CurrentLIF) and neuron.hard_reset:
         raise UserError(
