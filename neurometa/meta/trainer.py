@@ -11,7 +11,7 @@ from neurometa.errors import UserError
 from neurometa.meta.adapt import measured
 from neurometa.meta.estimators import Estimator
 from neurometa.meta.learner import Learner
-from neurometa.types import Episode, Params, TaskFamily
+from neurometa.types import Episode, Measures, Params, TaskFamily
 
 
 class TrainerSettings(NamedTuple):
@@ -95,10 +95,11 @@ class Trainer:
             UserError: if loss, gradient or adapted weights are not finite; everything is then as before the step.
         """
         before = self.generator.get_state()
-        episodes = self.learner.encode(self.task.sample(self.generator, self.settings.tasks), self.generator)
-        slow = {name: value.detach() for name, value in self.slow.items()}
-        still = self._statistics_to_use(slow, episodes)
-        outcome, gradient = self.estimator(self.learner, slow, episodes, still)
+        try:
+            still, outcome, gradient = self._estimated()
+        except UserError as error:
+            self.generator.set_state(before)
+            raise UserError(f"step {self.at + 1}: {error}") from error
         size = norm(gradient)
         if not bool(finite({"loss": outcome.loss, "gradient": size, **still, **outcome.statistics})) or not bool(outcome.finite == 1):
             self.generator.set_state(before)
@@ -110,6 +111,13 @@ class Trainer:
         self.buffers = still or self._folded(outcome.statistics)
         self.at += 1
         return Progress(self.at, float(outcome.loss), float(outcome.accuracy))
+
+    def _estimated(self) -> tuple[Params, Measures, Params]:
+        """Statistics to use, mean outcome and outer gradient on newly drawn episodes."""
+        episodes = self.learner.encode(self.task.sample(self.generator, self.settings.tasks), self.generator)
+        slow = {name: value.detach() for name, value in self.slow.items()}
+        still = self._statistics_to_use(slow, episodes)
+        return still, *self.estimator(self.learner, slow, episodes, still)
 
     def _descend(self, gradient: Params, size: Tensor) -> None:
         limit = self.settings.clip
