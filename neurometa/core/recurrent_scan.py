@@ -40,7 +40,7 @@ def recurrent_scan(neuron: Neuron, current: Tensor, weight: Tensor, steps: int, 
     if current.shape[0] not in (1, steps):
         raise InternalError(f"current with {current.shape[0]} time steps given, 1 or {steps} expected")
     known = isinstance(neuron, FUSED)
-    kernel = kernel or (kernel_for(current) if known else "reference")
+    kernel = kernel or ("numba" if known and kernel_for(current) == "numba" else "reference")
     if kernel == "reference":
         return reference.recurrent_scan(neuron, current, weight, steps, state)
     if kernel != "numba" or not isinstance(neuron, FUSED):
