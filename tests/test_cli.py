@@ -57,8 +57,32 @@ def test_run_evaluate_and_report_work_one_after_another(neurometa, tmp_path):
 
     code, out, err = neurometa("evaluate", answer["run"], "--episodes", 5)
     assert code == 0, err
-    for word in ("accuracy", "before adaptation", "33.33 %, chance: every answer is the same", "±", "spikes per inference", "firing rates", "lif1", "parameters"):
+    words = (
+        "accuracy",
+        "before adaptation",
+        "33.33 %, chance: every answer is the same",
+        "±",
+        "spikes per inference",
+        "firing rates",
+        "lif1",
+    )
+    for word in (*words, "parameters"):
         assert word in out
+
+    code, out, err = neurometa("estimate", answer["run"], "--chip", "loihi1", "--chip", "digital45-int8", "--episodes", 2, "--json")
+    assert code == 0, err
+    estimated = json.loads(out)
+    assert estimated["schema"] == 1
+    assert {one["phase"] for one in estimated["estimates"]} == {"inference", "adaptation"}
+    kept = json.loads((tmp_path / answer["run"] / "estimate.json").read_text())
+    assert kept == {key: value for key, value in estimated.items() if key != "differences"}
+    code, out, err = neurometa("estimate", answer["run"], "--chip", "loihi1-davies2018", "--against", answer["run"], "--episodes", 2)
+    assert code == 0, err
+    for word in ("synaptic events", "break-even", "left out", "loihi1 davies2018", "weights written"):
+        assert word in out
+    code, out, err = neurometa("estimate", answer["run"], "--chip", "abacus", "--json")
+    assert (code, out) == (2, "")
+    assert "chip abacus is not known: expected one of" in err
 
     code, out, err = neurometa("report", "runs", "--out", "page.html", "--json")
     assert code == 0, err
@@ -102,6 +126,9 @@ MISTAKES = [
     (["evaluate", "none", "--wayz", "3"], "--wayz"),
     (["report", "none"], "none is not a folder"),
     (["publish", "none", "--out", "x"], "none is not a folder"),
+    (["estimate", "none"], "none is not a folder"),
+    (["estimate", "none", "--batch", "0"], "--batch"),
+    (["estimate", "none", "--step-ms", "0"], "above 0"),
     (["list", "rules"], "plasticity, estimators"),
     (["frobnicate"], "frobnicate"),
 ]
@@ -164,5 +191,13 @@ def test_help_loads_nothing_heavy():
 
 
 def test_the_package_is_a_program():
-    done = subprocess.run([sys.executable, "-m", "neurometa", "list", "chips", "--json"], cwd=ROOT, capture_output=True, text=True)
-    assert (done.returncode, json.loads(done.stdout)) == (0, {"chips": []})
+    done = subprocess.run([sys.executable, "-m", "neurometa", "list", "tasks", "--json"], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, list(json.loads(done.stdout))) == (0, ["tasks"])
+
+
+@pytest.mark.parametrize(("flag", "value"), [("--device", "tpu"), ("--kernel", "cobol")])
+def test_a_device_or_kernel_that_is_not_known_is_refused_with_those_that_are(neurometa, flag, value):
+    trained = Path(__file__).resolve().parents[1] / "experiments/trained/omniglot-prototype"
+    code, out, err = neurometa("evaluate", trained, flag, value)
+    assert (code, out) == (2, "")
+    assert f"training.{flag[2:]} = '{value}' is not known; expected one of auto, " in err

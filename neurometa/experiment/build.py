@@ -11,6 +11,7 @@ from neurometa import tasks
 from neurometa.core import encode, network
 from neurometa.errors import UserError
 from neurometa.experiment import config, units
+from neurometa.experiment.machine import machine
 from neurometa.meta import estimators
 from neurometa.meta.learner import Learner
 from neurometa.meta.trainer import Trainer, TrainerSettings
@@ -43,12 +44,13 @@ def learner(experiment: config.Experiment, ways: int) -> Learner:
         experiment: what to build.
         ways: classes of an episode; a fixed head is `task.ways` wide, whatever is asked.
     Raises:
-        UserError: the message says which two parts do not fit and what to choose.
+        UserError: two parts do not fit, or the machine lacks what is asked for; the message says what to choose.
     """
     _refuse_pairs(experiment)
     head = _head(experiment)
     net = _network(experiment, head)
-    return Learner(net, _plasticity(experiment.plasticity, net, ways), _encoder(experiment), experiment.training.redeal)
+    rule, place = _plasticity(experiment.plasticity, net, ways), machine(experiment)
+    return Learner(net.on(place.by_hand), rule, _encoder(experiment), experiment.training.redeal, place.device)
 
 
 def _head(experiment: config.Experiment) -> int | None:
@@ -121,7 +123,7 @@ def _training_task(task: config.Glyphs | config.Omniglot, data: Path | None) -> 
     return tasks.omniglot(data, "train", task.split, task.ways, task.shots, task.queries, task.binary, task.rotations, augment)
 
 
-def _network(experiment: config.Experiment, head: int | None) -> Network:
+def _network(experiment: config.Experiment, head: int | None) -> network.Stack:
     side = experiment.task.size if isinstance(experiment.task, config.Glyphs) else 28
     built, unit, steps = experiment.network, experiment.network.neuron, _steps(experiment)
     leak = units.leak(unit) if built.readout == "membrane" else 0.0

@@ -266,6 +266,8 @@ class Training(_Strict, frozen=True):
     momentum_of_statistics: Annotated[float, Meta(gt=0, le=1)] = 0.05
     checkpoint_every: Count = 200
     threads: Count = 1
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    kernel: Literal["auto", "reference", "numba", "triton"] = "auto"
 
 
 class Evaluation(_Strict, frozen=True):

@@ -14,7 +14,7 @@ from neurometa.errors import UserError
 from neurometa.meta.adapt import outcomes
 from neurometa.meta.learner import Learner
 from neurometa.tasks.base import ImageClasses
-from neurometa.types import Adapted, Data, Episode, Params, Record, TaskFamily
+from neurometa.types import Adapted, Data, Episode, Network, Params, Record, TaskFamily
 
 EXAMPLES_AT_ONCE = 400
 """Pictures that go through the network together, so that a long window still fits the memory."""
@@ -63,6 +63,7 @@ def evaluate(
     Raises:
         UserError: if adaptation diverged in any episode.
     """
+    params = learner.placed(params)
     activity = _activity(learner, params, task, torch.Generator().manual_seed(generator.initial_seed()))
     shown = sum(data.y.numel() for data in task.sample(torch.Generator(), 1))
     learner = learner._replace(redeal=False)
@@ -70,7 +71,7 @@ def evaluate(
     same_each_time = learner.plasticity.readout_only and learner.encoder.fixed and not activity.measures
     if same_each_time and isinstance(task, ImageClasses) and shown * episodes > task.count:
         body, head = learner.network.split()
-        family, at_once = task.embedded(lambda x: body.run(params, body.signal(learner.encoder.encode(x, generator))).output), 50
+        family, at_once = task.embedded(lambda x: _embedding(learner, body, params, x, generator)), 50
         judged = learner._replace(network=head, encoder=Direct(1))
     after, before, zeroed = [], [], []
     for start in range(0, episodes, at_once):
@@ -78,10 +79,10 @@ def evaluate(
         outcome = outcomes(judged, Learner.adapt, params, drawn)
         if not bool(outcome.finite.all()):
             raise UserError("adaptation diverged: weights that are not finite; train again with a lower inner rate")
-        after.append(outcome.accuracy)
-        before.append(_before(judged, params, drawn))
+        after.append(outcome.accuracy.cpu())
+        before.append(_before(judged, params, drawn).cpu())
         if not learner.plasticity.readout_only and activity.adapts:
-            zeroed.append(outcomes(judged, _readout_only, params, drawn).accuracy)
+            zeroed.append(outcomes(judged, _readout_only, params, drawn).accuracy.cpu())
         if tick:
             tick(min(start + at_once, episodes), episodes)
     size = sum(value.numel() for value in params.values())
@@ -127,6 +128,11 @@ def _shown(learner: Learner, params: Params, episode: Episode) -> tuple[Adapted,
     return adapted, learner.network.run(weights, learner.network.signal(episode.query.x))
 
 
+def _embedding(learner: Learner, body: Network, params: Params, x: Tensor, generator: torch.Generator) -> Tensor:
+    """Features of pictures, back on the CPU, where episodes are drawn."""
+    return body.run(params, body.signal(learner.encoder.encode(x, generator).to(learner.device))).output.cpu()
+
+
 def _before(learner: Learner, params: Params, episodes: Episode) -> Tensor:
     """Accuracy with the slow weights alone; without a readout every class ties, so the guess is right once in `ways`."""
     if f"{READOUT}.weight" not in params:
@@ -152,6 +158,7 @@ def portrait(learner: Learner, params: Params, task: TaskFamily, generator: torc
         `support_x`, `support_y`, `query_x`, `query_y`; `predicted` and `predicted_before` classes of the queries; for the first query
         `raster/<layer>` (time, neurons) of each spiking layer, `layers` and their `rates` in percent over all queries.
     """
+    params = learner.placed(params)
     raw = task.sample(generator, 1)
     episode = _first(learner.encode(raw, generator))
     adapted, record = _shown(learner, params, episode)
@@ -169,4 +176,4 @@ def portrait(learner: Learner, params: Params, task: TaskFamily, generator: torc
         "rates": torch.tensor([100 * float(_sent(record.z[name]).mean()) for name in layers]),
         **{f"raster/{name}": _sent(record.z[name][:, 0]).flatten(1).to(torch.uint8) for name in layers},
     }
-    return {**{name: value.numpy() for name, value in arrays.items()}, "layers": np.array(layers, dtype=str)}
+    return {**{name: value.cpu().numpy() for name, value in arrays.items()}, "layers": np.array(layers, dtype=str)}

@@ -51,8 +51,7 @@ def kernel_for(x: Tensor, asked: str | None = None) -> str:
     """
     place = x.device.type
     if asked is None:
-        fast = COMPILED.get(place)
-        return fast if fast and x.dtype in FLOATS and _there(fast) else "reference"
+        return fastest(place) if x.dtype in FLOATS else "reference"
     refuse(asked, place)
     if asked != "reference" and x.dtype not in FLOATS:
         raise UserError(f"kernel {asked} given for {x.dtype}, expected float32 or float64: convert, or choose kernel reference")
@@ -76,9 +75,10 @@ def refuse(kernel: str, place: str) -> None:
 
 
 @cache
-def _there(kernel: str) -> bool:
-    """Whether the kernel can be used; if not, say so once."""
+def fastest(place: str) -> str:
+    """The fastest kernel that is there for devices of type `place`; where its compiled one is missing, say so, once."""
+    kernel = COMPILED.get(place, "reference")
     reason = missing(kernel)
     if reason:
         logging.getLogger("neurometa").warning("kernel %s is missing, the slow reference runs instead: %s", kernel, reason)
-    return reason is None
+    return "reference" if reason else kernel
