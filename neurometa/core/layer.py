@@ -13,6 +13,7 @@ from neurometa.core.constants import Free, with_params
 from neurometa.core.neuron import Neuron
 from neurometa.core.recurrent_scan import recurrent_scan
 from neurometa.core.scan import states
+from neurometa.core.sparse import linear
 from neurometa.errors import UserError
 from neurometa.types import Params, Signal
 
@@ -68,7 +69,7 @@ class Linear(NamedTuple):
         """Multiply the last axis."""
         if "weight" not in params:
             return x, {}
-        return _each(x, lambda values: F.linear(values, params["weight"], params.get("bias"))), {}
+        return _each(x, lambda values: linear(values, params["weight"], params.get("bias"))), {}
 
 
 class Conv2d(NamedTuple):
