@@ -41,7 +41,7 @@ def check_constants(neuron: Neuron) -> None:
 
 
 def check_finite(what: str, x: Tensor) -> None:
-    """Refuse NaN and infinity, which would silence a spiking neuron without a word. Not looked at under vmap, nor where there are no numbers (meta).
+    """Refuse NaN and infinity, which would silence a spiking neuron without a word. Not looked at under vmap or on the device meta.
 
     Raises:
         UserError: naming `what`.

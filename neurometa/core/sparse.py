@@ -67,8 +67,8 @@ class _Product(torch.autograd.Function):
         return (g @ weight if ctx.needs_input_grad[0] else None), (_Outer.apply(g, x) if ctx.needs_input_grad[1] else None)
 
     @staticmethod
-    def vmap(info: Any, in_dims: Any, x: Tensor, weight: Tensor) -> Any:
-        x, weight = _first(in_dims, x, weight)
+    def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
+        x, weight = _first(in_dims, *args)
         return x @ weight.mT, 0
 
 
@@ -93,8 +93,8 @@ class _Outer(torch.autograd.Function):
         return (_Product.apply(x, h) if ctx.needs_input_grad[0] else None), (g @ h if ctx.needs_input_grad[1] else None)
 
     @staticmethod
-    def vmap(info: Any, in_dims: Any, g: Tensor, x: Tensor) -> Any:
-        g, x = _first(in_dims, g, x)
+    def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
+        g, x = _first(in_dims, *args)
         return g.mT @ x, 0
 
 

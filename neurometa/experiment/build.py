@@ -9,6 +9,7 @@ import torch
 
 from neurometa import tasks
 from neurometa.core import encode, network
+from neurometa.core.segments import Segmented
 from neurometa.errors import UserError
 from neurometa.experiment import config, units
 from neurometa.experiment.machine import machine
@@ -50,7 +51,9 @@ def learner(experiment: config.Experiment, ways: int) -> Learner:
     head = _head(experiment)
     net = _network(experiment, head)
     rule, place = _plasticity(experiment.plasticity, net, ways), machine(experiment)
-    return Learner(net.on(place.by_hand), rule, _encoder(experiment), experiment.training.redeal, place.device)
+    pieces = experiment.training.segments
+    shown = net.on(place.by_hand)
+    return Learner(Segmented(shown, pieces) if pieces > 1 else shown, rule, _encoder(experiment), experiment.training.redeal, place.device)
 
 
 def _head(experiment: config.Experiment) -> int | None:
@@ -187,6 +190,7 @@ def _estimator(kind: config.Unrolled | config.FirstOrder | config.Reptile) -> es
 def _refuse_pairs(experiment: config.Experiment) -> None:
     """Everything about two fields that one field's type cannot say."""
     rule, outer = experiment.plasticity, experiment.estimator
+    _refuse_segments(experiment)
     if isinstance(rule, config.BPTT) and rule.rates != "fixed" and not isinstance(outer, config.Unrolled):
         raise UserError(
             f"estimator {_kind(outer)} gives learnt rates no gradient (plasticity.rates = {rule.rates!r}): "
@@ -212,3 +216,20 @@ def _refuse_pairs(experiment: config.Experiment) -> None:
 
 def _kind(part: msgspec.Struct) -> str:
     return str(part.__struct_config__.tag)
+
+
+def _refuse_segments(experiment: config.Experiment) -> None:
+    """What a window in pieces cannot do."""
+    pieces, rule, steps = experiment.training.segments, experiment.plasticity, experiment.encoding.steps
+    if pieces == 1:
+        return
+    given = f"training.segments = {pieces} given"
+    if isinstance(experiment.network.neuron, config.ReLU):
+        raise UserError(f"{given}, but neuron relu has no time: choose segments 1, or neuron lif")
+    if pieces > steps:
+        raise UserError(f"{given} for a window of {steps} steps: choose at most {steps}")
+    if experiment.network.normalise:
+        raise UserError(f"{given}, but network.normalise measures statistics of the whole window: choose normalise false, or segments 1")
+    readout_only = not isinstance(rule, config.BPTT) or all(pattern.startswith(f"{network.READOUT}.") for pattern in rule.fast)
+    if isinstance(experiment.estimator, config.Unrolled) and not readout_only:
+        raise UserError(f"{given}, which has no second derivatives for estimator unrolled: choose first-order or reptile, or segments 1")

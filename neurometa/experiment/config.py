@@ -267,6 +267,7 @@ class Training(_Strict, frozen=True):
     checkpoint_every: Count = 200
     threads: Count = 1
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    segments: Count = 1
     kernel: Literal["auto", "reference", "numba", "triton"] = "auto"
 
 

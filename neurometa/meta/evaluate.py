@@ -9,6 +9,7 @@ from torch import Tensor
 
 from neurometa.core.encode import Direct
 from neurometa.core.network import READOUT
+from neurometa.core.segments import whole
 from neurometa.core.tree import select
 from neurometa.errors import UserError
 from neurometa.meta.adapt import outcomes
@@ -64,7 +65,7 @@ def evaluate(
         UserError: if adaptation diverged in any episode.
     """
     params = learner.placed(params)
-    activity = _activity(learner, params, task, torch.Generator().manual_seed(generator.initial_seed()))
+    activity = _activity(_whole(learner), params, task, torch.Generator().manual_seed(generator.initial_seed()))
     shown = sum(data.y.numel() for data in task.sample(torch.Generator(), 1))
     learner = learner._replace(redeal=False)
     judged, family, at_once = learner, task, max(1, EXAMPLES_AT_ONCE // shown)
@@ -128,6 +129,11 @@ def _shown(learner: Learner, params: Params, episode: Episode) -> tuple[Adapted,
     return adapted, learner.network.run(weights, learner.network.signal(episode.query.x))
 
 
+def _whole(learner: Learner) -> Learner:
+    """The learner with its network run in one piece: only then is there a time course to look at."""
+    return learner._replace(network=whole(learner.network))
+
+
 def _embedding(learner: Learner, body: Network, params: Params, x: Tensor, generator: torch.Generator) -> Tensor:
     """Features of pictures, back on the CPU, where episodes are drawn."""
     return body.run(params, body.signal(learner.encoder.encode(x, generator).to(learner.device))).output.cpu()
@@ -161,6 +167,7 @@ def portrait(learner: Learner, params: Params, task: TaskFamily, generator: torc
     params = learner.placed(params)
     raw = task.sample(generator, 1)
     episode = _first(learner.encode(raw, generator))
+    learner = _whole(learner)
     adapted, record = _shown(learner, params, episode)
     before = torch.zeros_like(episode.query.y)
     if f"{READOUT}.weight" in params:

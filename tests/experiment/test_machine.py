@@ -106,3 +106,36 @@ def test_encoding_moves_every_tensor_once_and_draws_on_the_cpu(experiment):
     drawn = learner.encode(task.sample(generator, 2), generator)
     assert {x.device.type for x in tree_leaves(drawn)} == {"meta"}
     assert {x.device.type for x in learner.init(generator).values()} == {"meta"}
+
+
+PLAIN = {"network.normalise": False}
+
+
+@pytest.mark.parametrize("changes", [PLAIN, {**PLAIN, **BPTT, "estimator.kind": "first-order"}], ids=["prototype", "bptt"])
+def test_segments_change_memory_and_nothing_else(experiment, changes):
+    steps = []
+    for pieces in (1, 3):
+        trainer = build.trainer(experiment({**changes, "training.segments": pieces}), None)
+        trainer.step()
+        steps.append((trainer.step().loss, *(value for _, value in sorted(trainer.snapshot().items()) if value.is_floating_point())))
+    torch.testing.assert_close(steps[0], steps[1], rtol=1e-3, atol=1e-5)  # float32, sums in another order, through Adam
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"training.segments": 2}, "training.segments = 2 given, but network.normalise measures"),
+        ({**PLAIN, "training.segments": 5}, "training.segments = 5 given for a window of 4 steps: choose at most 4"),
+        ({**PLAIN, **BPTT, "training.segments": 2}, "no second derivatives for estimator unrolled: choose first-order or reptile"),
+        ({**PLAIN, "training.segments": 2, "network.neuron": {"kind": "relu"}}, "neuron relu has no time: choose segments 1"),
+    ],
+)
+def test_what_segments_cannot_do_is_refused_with_what_to_choose(experiment, changes, message):
+    with pytest.raises(UserError, match=message):
+        build.learner(experiment(changes), 3)
+
+
+def test_a_run_in_segments_is_judged_with_its_rates_and_drawn(experiment, tmp_path):
+    run, summary = session.start(experiment({**PLAIN, "training.segments": 2, "training.steps": 3}), tmp_path, None, Silent())
+    assert summary["spikes_per_inference"] > 0
+    assert run.episode.exists()
