@@ -74,6 +74,8 @@ def evaluate(
     seed: Annotated[int | None, typer.Option(help="Seed of the episodes.")] = None,
     split: Annotated[str | None, typer.Option(help="Split of the task, if not the one trained on.")] = None,
     within_alphabet: Annotated[bool, typer.Option("--within-alphabet", help="All classes of an episode from one alphabet.")] = False,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda; default as in its training.")] = None,
+    kernel: Annotated[str | None, typer.Option(help="auto, reference, numba or triton; default as in its training.")] = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -81,10 +83,13 @@ def evaluate(
 
     What is left out is taken from the [evaluation] of its experiment.
     """
-    from neurometa.experiment import evaluation, folder, progress
+    from neurometa.experiment import evaluation, folder, load, progress
     from neurometa.experiment.build import Question
+    from neurometa.experiment.override import Override
 
     opened = folder.open_run(path)
+    by_hand = [Override(("training", field), value) for field, value in (("device", device), ("kernel", kernel)) if value is not None]
+    opened = opened._replace(experiment=load.changed(opened.experiment, by_hand, "evaluate"))
     default = opened.experiment.evaluation
     asked = Question(ways or default.ways, shots or default.shots, queries or default.queries, split, within_alphabet)
     seed = default.seed if seed is None else seed

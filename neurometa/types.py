@@ -38,7 +38,8 @@ class Record(NamedTuple):
 
     Attributes:
         output: readout averaged over time, shape (batch, out).
-        z: spikes (or activations) of each layer by name, shape (time, batch, *shape); untimed layers lack the time axis.
+        z: spikes (or activations) of each layer by name, shape (time, batch, *shape); untimed layers lack the time axis. Empty, like `v`,
+            of a network run in segments, which keeps no time course.
         v: membrane potential of each spiking layer before its reset, same shapes as `z`.
         state: final state of each spiking layer, to continue from, by the names `<layer>.<field>` of its neuron's state.
         statistics: normalisation statistics measured in this run; empty where the parameters carried them.

@@ -29,6 +29,9 @@ install_import_hook(checked_modules(), f"{checked.__module__}.{checked.__name__}
 
 torch.set_num_threads(1)
 
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"  # before triton is imported: its kernels then run in Python, on the CPU
+
 hypothesis.settings.register_profile("local", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")

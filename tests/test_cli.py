@@ -193,3 +193,11 @@ def test_help_loads_nothing_heavy():
 def test_the_package_is_a_program():
     done = subprocess.run([sys.executable, "-m", "neurometa", "list", "tasks", "--json"], cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, list(json.loads(done.stdout))) == (0, ["tasks"])
+
+
+@pytest.mark.parametrize(("flag", "value"), [("--device", "tpu"), ("--kernel", "cobol")])
+def test_a_device_or_kernel_that_is_not_known_is_refused_with_those_that_are(neurometa, flag, value):
+    trained = Path(__file__).resolve().parents[1] / "experiments/trained/omniglot-prototype"
+    code, out, err = neurometa("evaluate", trained, flag, value)
+    assert (code, out) == (2, "")
+    assert f"training.{flag[2:]} = '{value}' is not known; expected one of auto, " in err

@@ -41,12 +41,12 @@ def check_constants(neuron: Neuron) -> None:
 
 
 def check_finite(what: str, x: Tensor) -> None:
-    """Refuse NaN and infinity, which would silence a spiking neuron without a word. Not looked at under vmap.
+    """Refuse NaN and infinity, which would silence a spiking neuron without a word. Not looked at under vmap or on the device meta.
 
     Raises:
         UserError: naming `what`.
     """
-    if not _vmapped() and not math.isfinite(float(x.detach().sum())):
+    if not x.is_meta and not _vmapped() and not math.isfinite(float(x.detach().sum())):
         raise UserError(f"{what} of shape {tuple(x.shape)} with NaN or infinite values given, finite numbers expected")
 
 

@@ -13,6 +13,7 @@ from neurometa.core.constants import Free, with_params
 from neurometa.core.neuron import Neuron
 from neurometa.core.recurrent_scan import recurrent_scan
 from neurometa.core.scan import states
+from neurometa.core.sparse import linear
 from neurometa.errors import UserError
 from neurometa.types import Params, Signal
 
@@ -68,7 +69,7 @@ class Linear(NamedTuple):
         """Multiply the last axis."""
         if "weight" not in params:
             return x, {}
-        return _each(x, lambda values: F.linear(values, params["weight"], params.get("bias"))), {}
+        return _each(x, lambda values: linear(values, params["weight"], params.get("bias"))), {}
 
 
 class Conv2d(NamedTuple):
@@ -213,6 +214,7 @@ class Spiking(NamedTuple):
         free: constants that live among the parameters, see `constants.Free`.
         recurrent: whether each neuron hears the last spikes of all, through weights called `recurrent`, (n, n), post by pre.
         delay: time steps that a spike takes to the next layer, 0 or 1. Spikes within the population always take one.
+        kernel: of the scan, see `scan`; default the fastest.
     """
 
     neuron: Neuron
@@ -220,6 +222,7 @@ class Spiking(NamedTuple):
     free: tuple[Free, ...] = ()
     recurrent: bool = False
     delay: int = 0
+    kernel: str | None = None
 
     def init(self, generator: torch.Generator, shape: tuple[int, ...]) -> tuple[Params, tuple[int, ...]]:
         """The free constants, and recurrent weights.
@@ -244,9 +247,9 @@ class Spiking(NamedTuple):
         neuron = with_params(self.neuron, self.free, params)
         before = _state(neuron, current, state) if state else None
         if self.recurrent:
-            found = recurrent_scan(neuron, current, params["recurrent"], steps, before)
+            found = recurrent_scan(neuron, current, params["recurrent"], steps, before, self.kernel)
         else:
-            found = states(neuron, current, steps, before)
+            found = states(neuron, current, steps, before, self.kernel)
         sent = neuron.output(found)
         return Signal(_late(sent, None if before is None else neuron.output(before)) if self.delay else sent, True), found._asdict()
 

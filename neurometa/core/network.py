@@ -83,6 +83,12 @@ class Stack(NamedTuple):
         """Number of inputs of the readout."""
         return self.split()[1].shape[0]
 
+    def on(self, kernel: str | None) -> "Stack":
+        """The same network with every population run by that kernel of the scan, see `scan`."""
+        return self._replace(
+            layers=tuple((name, layer._replace(kernel=kernel) if isinstance(layer, Spiking) else layer) for name, layer in self.layers)
+        )
+
     def split(self) -> tuple["Stack", "Stack"]:
         """The network before its readout, and the readout with what follows it."""
         at, shape = [name for name, _ in self.layers].index(READOUT), self.shape

@@ -45,7 +45,7 @@ def recurrent_scan(neuron: Neuron, current: Tensor, weight: Tensor, steps: int, 
         raise UserError(f"recurrent weights {tuple(weight.shape)} of {weight.dtype} given, {square} of {current.dtype} expected")
     # constants of each neuron, not of each example
     known = isinstance(neuron, FUSED) and all(c.ndim < 2 for c in neuron if isinstance(c, Tensor))
-    kernel = kernel or (kernel_for(current) if known else "reference")
+    kernel = kernel or ("numba" if known and kernel_for(current) == "numba" else "reference")
     if kernel == "reference":
         return reference.recurrent_scan(neuron, current, weight, steps, state)
     if kernel != "numba" or not known or not isinstance(neuron, FUSED):

@@ -9,8 +9,10 @@ import torch
 
 from neurometa import tasks
 from neurometa.core import encode, network
+from neurometa.core.segments import Segmented
 from neurometa.errors import UserError
 from neurometa.experiment import config, units
+from neurometa.experiment.machine import machine
 from neurometa.meta import estimators
 from neurometa.meta.learner import Learner
 from neurometa.meta.trainer import Trainer, TrainerSettings
@@ -43,12 +45,15 @@ def learner(experiment: config.Experiment, ways: int) -> Learner:
         experiment: what to build.
         ways: classes of an episode; a fixed head is `task.ways` wide, whatever is asked.
     Raises:
-        UserError: the message says which two parts do not fit and what to choose.
+        UserError: two parts do not fit, or the machine lacks what is asked for; the message says what to choose.
     """
     _refuse_pairs(experiment)
     head = _head(experiment)
     net = _network(experiment, head)
-    return Learner(net, _plasticity(experiment.plasticity, net, ways), _encoder(experiment), experiment.training.redeal)
+    rule, place = _plasticity(experiment.plasticity, net, ways), machine(experiment)
+    pieces = experiment.training.segments
+    shown = net.on(place.by_hand)
+    return Learner(Segmented(shown, pieces) if pieces > 1 else shown, rule, _encoder(experiment), experiment.training.redeal, place.device)
 
 
 def _head(experiment: config.Experiment) -> int | None:
@@ -121,7 +126,7 @@ def _training_task(task: config.Glyphs | config.Omniglot, data: Path | None) -> 
     return tasks.omniglot(data, "train", task.split, task.ways, task.shots, task.queries, task.binary, task.rotations, augment)
 
 
-def _network(experiment: config.Experiment, head: int | None) -> Network:
+def _network(experiment: config.Experiment, head: int | None) -> network.Stack:
     side = _side(experiment)
     shape = (1, side, 1 if isinstance(experiment.encoding, config.Delta) else side)
     built, unit, steps = experiment.network, experiment.network.neuron, _steps(experiment)
@@ -197,6 +202,7 @@ def _estimator(kind: config.Unrolled | config.FirstOrder | config.Reptile) -> es
 def _refuse_pairs(experiment: config.Experiment) -> None:
     """Everything about two fields that one field's type cannot say."""
     rule, outer = experiment.plasticity, experiment.estimator
+    _refuse_segments(experiment)
     if isinstance(rule, config.BPTT) and rule.rates != "fixed" and not isinstance(outer, config.Unrolled):
         raise UserError(
             f"estimator {_kind(outer)} gives learnt rates no gradient (plasticity.rates = {rule.rates!r}): "
@@ -234,3 +240,20 @@ def _readout_alone(rule: config.BPTT) -> bool:
 
 def _kind(part: msgspec.Struct) -> str:
     return str(part.__struct_config__.tag)
+
+
+def _refuse_segments(experiment: config.Experiment) -> None:
+    """What a window in pieces cannot do."""
+    pieces, rule, steps = experiment.training.segments, experiment.plasticity, _steps(experiment)
+    if pieces == 1:
+        return
+    given = f"training.segments = {pieces} given"
+    if isinstance(experiment.network.neuron, config.ReLU):
+        raise UserError(f"{given}, but neuron relu has no time: choose segments 1, or neuron lif")
+    if pieces > steps:
+        raise UserError(f"{given} for a window of {steps} steps: choose at most {steps}")
+    if experiment.network.normalise or experiment.network.normalise_features:
+        raise UserError(f"{given}, but network.normalise measures statistics of the whole window: choose normalise false, or segments 1")
+    readout_only = not isinstance(rule, config.BPTT) or _readout_alone(rule)
+    if isinstance(experiment.estimator, config.Unrolled) and not readout_only:
+        raise UserError(f"{given}, which has no second derivatives for estimator unrolled: choose first-order or reptile, or segments 1")

@@ -1,12 +1,12 @@
 """What there is to choose from: the names that `kind = "..."` takes, and whether each can be used on this machine."""
 
-import importlib
 from typing import Any
 
 import msgspec.inspect as inspect
 
 from neurometa.chips.read import shipped
-from neurometa.core.compiled.windows import COMPILED
+from neurometa.core.compiled.windows import knows
+from neurometa.core.kernels.choice import KERNELS, missing
 from neurometa.errors import UserError
 from neurometa.experiment import config, units
 
@@ -25,8 +25,7 @@ def catalogue(what: str) -> list[dict[str, Any]]:
     if what not in WHAT:
         raise UserError(f"list {what} is not known: expected one of {', '.join(WHAT)}")
     if what == "kernels":
-        reference = _row("reference", True, "plain torch; defines what the others must equal")
-        return [reference, _numba(), _row("triton", False, "not written yet: neurometa runs on the CPU only")]
+        return [_kernel(name, about) for name, about in KERNELS.items()]
     if what == "chips":
         return [_row(name, True, card.title) for name, card in shipped().items()]
     return _kinds(_FIELDS[what])
@@ -39,15 +38,11 @@ def _kinds(field: str) -> list[dict[str, Any]]:
     return [_row(str(s.tag), True, (s.cls.__doc__ or "").strip().splitlines()[0]) for s in structs]
 
 
-def _numba() -> dict[str, Any]:
-    try:
-        importlib.import_module("numba")
-    except ImportError as error:
-        return _row("numba", False, f"numba cannot be imported ({error}); install it with `pip install numba`")
-    compiled = [str(unit.__struct_config__.tag) for unit, neuron in units.NEURONS.items() if neuron in COMPILED]
-    others = [str(unit.__struct_config__.tag) for unit, neuron in units.NEURONS.items() if neuron not in COMPILED]
-    about = "the scan on the CPU, compiled on first use"
-    return _row("numba", True, f"{about}: neurons {', '.join(compiled)}; {' and '.join(others)} run on reference")
+def _kernel(name: str, about: str) -> dict[str, Any]:
+    """A kernel, and which neurons it runs; the others run on the reference."""
+    reason = missing(name)
+    tags = [str(unit.__struct_config__.tag) for unit, neuron in units.NEURONS.items() if name != "reference" and knows(name, neuron())]
+    return _row(name, reason is None, reason or (f"{about}: neurons {', '.join(tags)}; others run on reference" if tags else about))
 
 
 def _row(name: str, available: bool, why: str) -> dict[str, Any]:

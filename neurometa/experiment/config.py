@@ -287,6 +287,9 @@ class Training(_Strict, frozen=True):
     momentum_of_statistics: Annotated[float, Meta(gt=0, le=1)] = 0.05
     checkpoint_every: Count = 200
     threads: Count = 1
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    segments: Count = 1
+    kernel: Literal["auto", "reference", "numba", "triton"] = "auto"
 
 
 class Evaluation(_Strict, frozen=True):

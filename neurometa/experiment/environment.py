@@ -7,29 +7,29 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import torch
-
 import neurometa
-from neurometa.core.scan import kernel_for
 from neurometa.experiment import load
 from neurometa.experiment.config import Experiment
+from neurometa.experiment.machine import machine
 
 _PACKAGES = ("torch", "numpy", "numba", "safetensors", "msgspec")
 
 
 def environment(experiment: Experiment) -> dict[str, Any]:
     """Describe this process: the content of environment.json but for its format."""
+    place = machine(experiment)
     return {
         "neurometa": neurometa.__version__,
         "commit": commit(),
         "python": platform.python_version(),
         "packages": {package: importlib.metadata.version(package) for package in _PACKAGES},
         "platform": platform.platform(),
-        "device": "cpu",
+        "device": place.device,
         "processor": platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
         "threads": experiment.training.threads,
-        "kernel": kernel_for(torch.empty(0)),
+        "kernel": place.kernel,
+        "kernel_missing": place.lacking,
         "config": load.digest(experiment),
     }
 

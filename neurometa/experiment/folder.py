@@ -2,6 +2,7 @@
 
 import datetime
 import fcntl
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -18,6 +19,11 @@ class Run(NamedTuple):
 
     path: Path
     experiment: Experiment
+
+    @property
+    def digest(self) -> str:
+        """What tells its configuration from another: `load.digest` of it by the neurometa that wrote it, which is the hash of its file."""
+        return hashlib.sha256((self.path / "config.toml").read_bytes()).hexdigest()[:8]
 
     @property
     def checkpoint(self) -> Path:

@@ -45,6 +45,11 @@ def read(path: Path, overrides: list[Override] | None = None) -> config.Experime
     return convert(apply(mapping, overrides or []), str(path))
 
 
+def changed(experiment: config.Experiment, overrides: list[Override], source: str) -> config.Experiment:
+    """The experiment with some fields replaced; `source` opens the message about a value that cannot be."""
+    return convert(apply(_without_none(msgspec.to_builtins(experiment)), overrides), source) if overrides else experiment
+
+
 def convert(mapping: dict[str, Any], source: str) -> config.Experiment:
     """Turn a TOML mapping into an experiment; `source` opens every message."""
     try:

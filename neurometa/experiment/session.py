@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from neurometa.errors import NeurometaError, UserError
-from neurometa.experiment import atomic, build, checkpoint, evaluation, folder, load
+from neurometa.experiment import atomic, build, checkpoint, evaluation, folder
 from neurometa.experiment.checkpoint import Checkpoint
 from neurometa.experiment.config import Experiment
 from neurometa.experiment.environment import environment
@@ -95,7 +95,7 @@ def _restore(run: Run, trainer: Trainer) -> None:
     if not run.checkpoint.exists():
         return
     saved = checkpoint.read(run.checkpoint)
-    if saved.digest != load.digest(run.experiment):
+    if saved.digest != run.digest:
         config = run.path / "config.toml"
         raise UserError(f"{config} was changed after the run began: put it back, or start a new run with `neurometa run {config}`")
     trainer.restore(saved.tensors, saved.step)
@@ -134,7 +134,7 @@ def _train(run: Run, trainer: Trainer, metrics: Metrics, data: Path | None, watc
 
 def _save(run: Run, trainer: Trainer, data: Path | None) -> None:
     try:
-        checkpoint.write(run.checkpoint, Checkpoint(trainer.snapshot(), trainer.at, load.digest(run.experiment)))
+        checkpoint.write(run.checkpoint, Checkpoint(trainer.snapshot(), trainer.at, run.digest))
     except UserError as error:
         raise UserError(f"{error}; {_last_good(run)}; go on with `{resume_command(run, data)}`") from None
 

@@ -10,12 +10,13 @@ from torch import Tensor
 from neurometa.core.encode import Direct
 from neurometa.core.layer import Spiking
 from neurometa.core.network import READOUT
+from neurometa.core.segments import whole
 from neurometa.core.tree import select
 from neurometa.errors import UserError
 from neurometa.meta.adapt import outcomes
 from neurometa.meta.learner import Learner
 from neurometa.tasks.base import ImageClasses
-from neurometa.types import Adapted, Data, Episode, Params, Record, TaskFamily
+from neurometa.types import Adapted, Data, Episode, Network, Params, Record, TaskFamily
 
 EXAMPLES_AT_ONCE = 400
 """Pictures that go through the network together, so that a long window still fits the memory."""
@@ -64,14 +65,15 @@ def evaluate(
     Raises:
         UserError: if adaptation diverged in any episode.
     """
-    activity = _activity(learner, params, task, torch.Generator().manual_seed(generator.initial_seed()))
+    params = learner.placed(params)
+    activity = _activity(_whole(learner), params, task, torch.Generator().manual_seed(generator.initial_seed()))
     shown = sum(data.y.numel() for data in task.sample(torch.Generator(), 1))
     learner = learner._replace(redeal=False)
     judged, family, at_once = learner, task, max(1, EXAMPLES_AT_ONCE // shown)
     same_each_time = learner.plasticity.readout_only and learner.encoder.fixed and not activity.measures
     if same_each_time and isinstance(task, ImageClasses) and shown * episodes > task.count and not _fires(learner.network.split()[1]):
         body, head = learner.network.split()
-        family, at_once = task.embedded(lambda x: body.run(params, body.signal(learner.encoder.encode(x, generator))).output), 50
+        family, at_once = task.embedded(lambda x: _embedding(learner, body, params, x, generator)), 50
         judged = learner._replace(network=head, encoder=Direct(1))
     after, before, zeroed = [], [], []
     for start in range(0, episodes, at_once):
@@ -79,10 +81,10 @@ def evaluate(
         outcome = outcomes(judged, Learner.adapt, params, drawn)
         if not bool(outcome.finite.all()):
             raise UserError("adaptation diverged: weights that are not finite; train again with a lower inner rate")
-        after.append(outcome.accuracy)
-        before.append(_before(judged, params, drawn, activity.writes))
+        after.append(outcome.accuracy.cpu())
+        before.append(_before(judged, params, drawn, activity.writes).cpu())
         if not learner.plasticity.readout_only and activity.adapts:
-            zeroed.append(outcomes(judged, _readout_only, params, drawn).accuracy)
+            zeroed.append(outcomes(judged, _readout_only, params, drawn).accuracy.cpu())
         if tick:
             tick(min(start + at_once, episodes), episodes)
     size = sum(value.numel() for value in params.values())
@@ -138,6 +140,16 @@ def _writes(adapted: Adapted, params: Params) -> bool:
     return f"{READOUT}.weight" in adapted.fast and f"{READOUT}.weight" not in params
 
 
+def _whole(learner: Learner) -> Learner:
+    """The learner with its network run in one piece: only then is there a time course to look at."""
+    return learner._replace(network=whole(learner.network))
+
+
+def _embedding(learner: Learner, body: Network, params: Params, x: Tensor, generator: torch.Generator) -> Tensor:
+    """Features of pictures, back on the CPU, where episodes are drawn."""
+    return body.run(params, body.signal(learner.encoder.encode(x, generator).to(learner.device))).output.cpu()
+
+
 def _before(learner: Learner, params: Params, episodes: Episode, unwritten: bool) -> Tensor:
     """Accuracy with the slow weights alone; where no readout is written yet every class ties, so the guess is right once in `ways`."""
     if unwritten:
@@ -163,8 +175,10 @@ def portrait(learner: Learner, params: Params, task: TaskFamily, generator: torc
         `support_x`, `support_y`, `query_x`, `query_y`; `predicted` and `predicted_before` classes of the queries; for the first query
         `raster/<layer>` (time, neurons) of each spiking layer, `layers` and their `rates` in percent over all queries.
     """
+    params = learner.placed(params)
     raw = task.sample(generator, 1)
     episode = _first(learner.encode(raw, generator))
+    learner = _whole(learner)
     adapted, record = _shown(learner, params, episode)
     before = torch.zeros_like(episode.query.y)
     if not _writes(adapted, params):
@@ -180,4 +194,4 @@ def portrait(learner: Learner, params: Params, task: TaskFamily, generator: torc
         "rates": torch.tensor([100 * float(_sent(record.z[name]).mean()) for name in layers]),
         **{f"raster/{name}": _sent(record.z[name][:, 0]).flatten(1).to(torch.uint8) for name in layers},
     }
-    return {**{name: value.numpy() for name, value in arrays.items()}, "layers": np.array(layers, dtype=str)}
+    return {**{name: value.cpu().numpy() for name, value in arrays.items()}, "layers": np.array(layers, dtype=str)}

@@ -16,24 +16,30 @@ class Learner(NamedTuple):
     Attributes:
         network, plasticity, encoder: its parts.
         redeal: in meta-training, deal the examples of an episode several times, see `adapt.redealt`. Never in an evaluation.
+        device: where tensors live; everything random is drawn on the CPU, so that runs reproduce, and moved once.
     """
 
     network: Network
     plasticity: Plasticity
     encoder: Encoder
     redeal: bool = False
+    device: str = "cpu"
 
     def init(self, generator: torch.Generator) -> Params:
         """Draw the slow parameters, those of the plasticity included."""
         params = self.network.init(generator)
-        return {**params, **self.plasticity.slow(self.network, params, generator)}
+        return self.placed({**params, **self.plasticity.slow(self.network, params, generator)})
+
+    def placed(self, params: Params) -> Params:
+        """The same parameters on the learner's device."""
+        return {name: value.to(self.device) for name, value in params.items()}
 
     def encode(self, episodes: Episode, generator: torch.Generator) -> Episode:
-        """Encode every example of a batch of episodes; done before vmap, because it may be random."""
+        """Encode every example of a batch of episodes and move it to the device; done before vmap, because it may be random."""
 
         def one(data: Data) -> Data:
-            x = self.encoder.encode(data.x, generator)
-            return Data(x.movedim(0, 1) if x.ndim > data.x.ndim else x, data.y)
+            x = self.encoder.encode(data.x, generator).to(self.device)
+            return Data(x.movedim(0, 1) if x.ndim > data.x.ndim else x, data.y.to(self.device))
 
         return Episode(one(episodes.support), one(episodes.query))
 

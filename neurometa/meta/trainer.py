@@ -142,17 +142,17 @@ class Trainer:
         return {name: torch.lerp(self.buffers.get(name, value).detach(), value.detach(), share) for name, value in statistics.items()}
 
     def snapshot(self) -> dict[str, Tensor]:
-        """Copies of everything that a bit-identical continuation needs, apart from `at`."""
+        """Copies, on the CPU, of everything that a bit-identical continuation needs, apart from `at`."""
         names = list(self.slow)
         moments = {
-            f"optimiser/{names[index]}/{field}": value.clone()
+            f"optimiser/{names[index]}/{field}": value.clone().cpu()
             for index, fields in self.optimiser.state_dict()["state"].items()
             for field, value in fields.items()
             if isinstance(value, Tensor)
         }
         return {
-            **{f"slow/{name}": value.detach().clone() for name, value in self.slow.items()},
-            **{f"buffer/{name}": value.clone() for name, value in self.buffers.items()},
+            **{f"slow/{name}": value.detach().clone().cpu() for name, value in self.slow.items()},
+            **{f"buffer/{name}": value.clone().cpu() for name, value in self.buffers.items()},
             **moments,
             "generator": self.generator.get_state(),
         }
@@ -172,7 +172,8 @@ class Trainer:
         with torch.no_grad():
             for name, value in slow.items():
                 self.slow[name].copy_(value)
-        self.buffers = {name.removeprefix("buffer/"): value.clone() for name, value in tensors.items() if name.startswith("buffer/")}
+        buffers = {name.removeprefix("buffer/"): value.clone() for name, value in tensors.items() if name.startswith("buffer/")}
+        self.buffers = self.learner.placed(buffers)
         state: dict[int, dict[str, Tensor]] = {}
         for index, name in enumerate(self.slow):
             start = f"optimiser/{name}/"

@@ -44,9 +44,9 @@ def test_a_mistake_is_named_with_what_was_given_and_expected(neuron: Any, curren
         scan(neuron, current, steps, state)
 
 
-@pytest.mark.parametrize(("kernel", "kind"), [("triton", torch.float64), ("numba", torch.bfloat16)])
+@pytest.mark.parametrize(("kernel", "kind"), [("cobol", torch.float64), ("numba", torch.bfloat16)])
 def test_a_kernel_that_cannot_run_this_is_refused(kernel: str, kind: torch.dtype) -> None:
-    with pytest.raises(UserError, match=f"kernel '{kernel}' asked for LIF"):
+    with pytest.raises(UserError, match=f"kernel '?{kernel}'? (is not known|given for torch.bfloat16)"):
         scan(LIF(), X.to(kind), 4, kernel=kernel)
 
 

@@ -14,17 +14,22 @@ def order(x: Tensor) -> list[int]:
 
 
 def flat(x: Tensor, axes: list[int]) -> Any:
-    """`x` as a C-contiguous (outer, time, inner) array; copies only where the memory order differs."""
+    """`x` as a C-contiguous (outer, time, inner) array."""
+    return walked(x, axes).numpy()
+
+
+def walked(x: Tensor, axes: list[int]) -> Tensor:
+    """`x` as a contiguous (outer, time, inner) tensor; copies only where the memory order differs."""
     time = axes.index(0)
     outer, inner = (math.prod(x.shape[axis] for axis in some) for some in (axes[:time], axes[time + 1 :]))
-    return x.detach().permute(axes).contiguous().view(outer, len(x), inner).numpy()
+    return x.detach().permute(axes).contiguous().view(outer, len(x), inner)
 
 
 def unflat(array: Any, like: Tensor, axes: list[int]) -> Tensor:
-    """An (outer, time, inner) array as a tensor of the shape of `like`, but for the length of its time axis."""
+    """An (outer, time, inner) array or tensor as a tensor of the shape of `like`, but for the length of its time axis."""
     shape = [like.shape[axis] if axis else array.shape[1] for axis in axes]
     inverse = sorted(range(len(axes)), key=axes.__getitem__)
-    return torch.from_numpy(array).view(shape).permute(inverse)
+    return torch.as_tensor(array).view(shape).permute(inverse)
 
 
 def optional(x: Tensor | None, like: Any, axes: list[int]) -> Any:

@@ -1,48 +1,43 @@
 """LIF with one number for each constant: the whole window as one autograd node around three compiled passes."""
 
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from neurometa.core.compiled.layout import aligned, flat, optional, order, unflat
+from neurometa.core.compiled.layout import aligned, order, unflat, walked
+from neurometa.core.kernels import Passes
 from neurometa.errors import InternalError
 
 
-def window(neuron: Any, current: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+def window(neuron: Any, current: Tensor, steps: int, kernel: str = "numba") -> tuple[Tensor, Tensor]:
     """Run a population with scalar constants from rest.
 
     Args:
         neuron: anything with the decay, threshold, reset and surrogate of a `LIF`.
         current: (steps, *batch, n), or (1, *batch, n) for the same current at every step.
         steps: number of time steps.
+        kernel: "numba", or "triton".
     Returns:
         Spikes z and potentials v, each (steps, *batch, n).
     """
-    return _Scan.apply(current, Population(neuron, steps))  # type: ignore[return-value]
+    return _Scan.apply(current, Population(neuron, steps, kernel))  # type: ignore[return-value]
 
 
 @dataclass(frozen=True)
 class Population:
-    """A neuron and its window as one opaque argument: autograd and vmap look into tuples, not into this."""
+    """A neuron, its window and its kernel as one opaque argument: autograd and vmap look into tuples, not into this."""
 
     neuron: Any
     steps: int
-
-    def numbers(self, array: Any) -> tuple[Any, ...]:
-        """Decay, threshold and slope in the array's own precision: a Python float would lift the whole kernel to double."""
-        number = array.dtype.type
-        return number(self.neuron.decay), number(self.neuron.threshold), number(self.neuron.surrogate.slope)
+    kernel: str
 
     @property
-    def kernels(self) -> Any:
-        """Compiled passes for this kind of neuron."""
-        from neurometa.core.kernels.numba import kernels
-
-        n = self.neuron
-        return kernels(n.surrogate.code, n.hard_reset, n.reset_gradient, n.surrogate.smooth)
+    def passes(self) -> Passes:
+        """The kernel's passes for this kind of neuron."""
+        return import_module(f"neurometa.core.kernels.{self.kernel}").passes(self.neuron)
 
 
 class _Scan(torch.autograd.Function):
@@ -51,9 +46,9 @@ class _Scan(torch.autograd.Function):
     @staticmethod
     def forward(current: Tensor, c: Population) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         axes = order(current)
-        x = flat(current, axes)
-        z, v = (np.empty((len(x), c.steps, x.shape[2]), x.dtype) for _ in range(2))
-        c.kernels.forward(x, *c.numbers(x), z, v)
+        x = walked(current, axes)
+        z, v = (x.new_empty(len(x), c.steps, x.shape[2]) for _ in range(2))
+        c.passes.forward(x, z, v)
         return unflat(z, current, axes), unflat(v, current, axes)
 
     @staticmethod
@@ -103,10 +98,10 @@ class _ScanDoubleBackward(torch.autograd.Function):
     @staticmethod
     def forward(h: Tensor, gz: Any, gv: Any, v: Tensor, c: Population) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
         axes = order(v)
-        v_ = flat(v, axes)
-        out = tuple(np.empty_like(v_) for _ in range(3))
+        v_ = walked(v, axes)
+        out = tuple(torch.empty_like(v_) for _ in range(3))
         delta = _delta(gz, gv, v, c, c.steps, axes)
-        c.kernels.double_backward(flat(h, axes), optional(gz, v_, axes), v_, delta, *c.numbers(v_), *out)
+        c.passes.double_backward(walked(h, axes), _optional(gz, axes), v_, delta, *out)
         return tuple(unflat(a, v, axes) for a in out)  # type: ignore[return-value]
 
     @staticmethod
@@ -116,7 +111,7 @@ class _ScanDoubleBackward(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> Any:
         if any(g is not None for g in gradients):
-            raise InternalError("third derivatives of the numba scan asked for, two are there: use kernel='reference'")
+            raise InternalError("third derivatives of a compiled scan asked for, two are there: use kernel='reference'")
         return (None,) * 5
 
     @staticmethod
@@ -125,9 +120,14 @@ class _ScanDoubleBackward(torch.autograd.Function):
         return _ScanDoubleBackward.apply(*aligned(info, in_dims, *tensors), c), (1, 1, 1)
 
 
-def _delta(gz: Any, gv: Any, v: Tensor, c: Population, rows: int, axes: list[int]) -> Any:
+def _delta(gz: Any, gv: Any, v: Tensor, c: Population, rows: int, axes: list[int]) -> Tensor:
     """dL/dv at every step, or its sum over time where the current has one row for all steps."""
-    v_ = flat(v, axes)
-    delta = np.empty((len(v_), rows, v_.shape[2]), v_.dtype)
-    c.kernels.backward(optional(gz, v_, axes), optional(gv, v_, axes), v_, *c.numbers(v_), delta)
+    v_ = walked(v, axes)
+    delta = v_.new_empty(len(v_), rows, v_.shape[2])
+    c.passes.backward(_optional(gz, axes), _optional(gv, axes), v_, delta)
     return delta
+
+
+def _optional(x: Tensor | None, axes: list[int]) -> Tensor | None:
+    """A gradient, of one row where it is expanded over time, as that of a mean is."""
+    return None if x is None else walked(x[:1] if x.stride(0) == 0 else x, axes)

@@ -23,8 +23,20 @@ from neurometa.core.neuron import (
 )
 
 
-def _lif(neuron: LIF | IF, current: Tensor, steps: int, state: LIFState | None) -> LIFState:
-    z, v = _fire(neuron, _continued(current, steps, None if state is None else carry(neuron, state)), steps)
+def knows(kernel: str, neuron: Any) -> bool:
+    """Whether a compiled kernel runs this neuron: `triton` has LIF and IF with one number for each constant."""
+    if kernel == "triton":
+        return isinstance(neuron, LIF | IF) and not isinstance(neuron.decay, Tensor) and not isinstance(neuron.threshold, Tensor)
+    return type(neuron) in COMPILED
+
+
+def states(kernel: str, neuron: Any, current: Tensor, steps: int, state: Any) -> Any:
+    """The neuron's state over time, by a compiled kernel that knows the neuron."""
+    return _lif(neuron, current, steps, state, kernel) if kernel == "triton" else COMPILED[type(neuron)](neuron, current, steps, state)
+
+
+def _lif(neuron: LIF | IF, current: Tensor, steps: int, state: LIFState | None, kernel: str = "numba") -> LIFState:
+    z, v = _fire(neuron, _continued(current, steps, None if state is None else carry(neuron, state)), steps, kernel)
     return LIFState(v, z)
 
 
@@ -60,10 +72,10 @@ COMPILED: dict[type, Callable[[Any, Tensor, int, Any], Any]] = {
 """Neurons that the numba kernel knows; the others run on the reference."""
 
 
-def _fire(neuron: Any, current: Tensor, steps: int) -> tuple[Tensor, ...]:
+def _fire(neuron: Any, current: Tensor, steps: int, kernel: str = "numba") -> tuple[Tensor, ...]:
     """z and v of a neuron that leaks, fires and is reset as `LIF`; plain numbers take the kernel that need not read them."""
     if not isinstance(neuron.decay, Tensor) and not isinstance(neuron.threshold, Tensor):
-        return lif.window(neuron, current, steps)
+        return lif.window(neuron, current, steps, kernel)
     x = current.expand(steps, *current.shape[1:])
     own = Own(_own(neuron.decay, x), _own(neuron.threshold, x))
     return adaptive.window(Kind(neuron.surrogate, neuron.hard_reset, neuron.reset_gradient, False), x, own)

@@ -15,10 +15,14 @@ Loops run over views of one step's row, and division follows IEEE rules instead 
 import math
 from collections.abc import Callable
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
+from torch import Tensor
+
+from neurometa.core.kernels import Passes
+from neurometa.core.neuron import LIF
 
 BLOCK = 1024
 """Neurons worked on at a time, so that a block's state stays in the first-level cache."""
@@ -91,6 +95,36 @@ def _through(v, decay, threshold, hard, through_reset):
     if not through_reset:
         return type(v)(0)
     return -decay * v if hard else -threshold
+
+
+def passes(neuron: LIF) -> Passes:
+    """The scan of one kind of neuron, on tensors of the CPU."""
+    compiled = kernels(neuron.surrogate.code, neuron.hard_reset, neuron.reset_gradient, neuron.surrogate.smooth)
+
+    def numbers(like: np.ndarray) -> tuple[Any, ...]:
+        """Decay, threshold and slope in the array's own precision: a Python float would lift the whole kernel to double."""
+        number = like.dtype.type
+        return number(neuron.decay), number(neuron.threshold), number(neuron.surrogate.slope)
+
+    def forward(current: Tensor, z: Tensor, v: Tensor) -> None:
+        potentials = v.numpy()
+        compiled.forward(current.numpy(), *numbers(potentials), z.numpy(), potentials)
+
+    def backward(gz: Tensor | None, gv: Tensor | None, v: Tensor, delta: Tensor) -> None:
+        potentials = v.numpy()
+        compiled.backward(_array(gz, potentials), _array(gv, potentials), potentials, *numbers(potentials), delta.numpy())
+
+    def double_backward(h: Tensor, gz: Tensor | None, v: Tensor, delta: Tensor, *out: Tensor) -> None:
+        potentials = v.numpy()
+        arrays = (part.numpy() for part in out)
+        compiled.double_backward(h.numpy(), _array(gz, potentials), potentials, delta.numpy(), *numbers(potentials), *arrays)
+
+    return Passes(forward, backward, double_backward)
+
+
+def _array(gradient: Tensor | None, like: np.ndarray) -> np.ndarray:
+    """A gradient as an array, empty where there is none."""
+    return np.empty((0, 0, 0), like.dtype) if gradient is None else gradient.numpy()
 
 
 class Kernels(NamedTuple):
