@@ -90,8 +90,9 @@ class Stack(NamedTuple):
         )
 
     def split(self) -> tuple["Stack", "Stack"]:
-        """The network before its readout, and the readout with what follows it."""
-        at, shape = [name for name, _ in self.layers].index(READOUT), self.shape
+        """The network before its readout, and the readout with what follows it; nothing follows where there is no readout."""
+        names, shape = [name for name, _ in self.layers], self.shape
+        at = names.index(READOUT) if READOUT in names else len(names)
         for _, layer in self.layers[:at]:
             shape = layer.init(torch.Generator(), shape)[1]
         return Stack(self.shape, self.layers[:at], self.vmappable), Stack(shape, self.layers[at:], True)

@@ -267,7 +267,7 @@ REFUSED = {
     "a buffer": (Remembers(True), None, r"Remembers does not answer the same input always alike.*keeps state across calls \(in seen\)"),
     "an attribute": (Remembers(False), None, r"Remembers does not answer.*keeps state across calls \(in seen\)"),
     "silent": (SILENT, None, r"keeps state across calls \(in seen\)"),
-    "hidden snnTorch neurons": (HIDDEN, "3", r"in 2\.mem.*neurometa\.from_snntorch"),
+    "hidden snnTorch neurons": (HIDDEN, "3", r"in .*2\.mem.*neurometa\.from_snntorch"),
     "noise": (Noisy(2), None, "or is random"),
     "batch statistics": (STATISTICS, "2", r"Sequential\.1 is BatchNorm1d without running statistics.*track_running_stats=True"),
     "two answers": (Pair(2), None, r"Pair returns tuple for an input of shape \(2, 1, 4, 4\), one tensor of shape \(2, n\) expected"),
