@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from neurometa.core.network import READOUT, Stack
-from neurometa.core.segments import whole
+from neurometa.core.segments import Segmented
 from neurometa.energy.count import Observation, observe, together
 from neurometa.energy.counts import Counts, joined, means, plus, total
 from neurometa.energy.stage import Stage, stages
@@ -92,7 +92,8 @@ def measure(
     Raises:
         UserError: the network is not a row of layers, or holds one that cannot be counted.
     """
-    learner = learner._replace(network=whole(learner.network))
+    if isinstance(learner.network, Segmented):
+        learner = learner._replace(network=learner.network.stack)
     if not isinstance(learner.network, Stack):
         raise UserError(
             f"a network of kind {type(learner.network).__name__} cannot be counted: expected a row of layers, such as mlp or conv"
