@@ -54,7 +54,7 @@ def material(run: Reading) -> str:
     """What the characters are."""
     kind = part(run, "task", "kind")
     if kind == "omniglot":
-        return "handwritten characters of 50 alphabets (Omniglot)"
+        return "handwritten characters (Omniglot)"
     return "printed characters drawn from a dozen typefaces" if kind == "glyphs" else f"the task {kind!r}"
 
 
