@@ -3,7 +3,7 @@
     python -m experiments.speed.lif [--quick] [--json]
 
 100 time steps of random input spikes, forward alone and forward with the gradient of all weights. All contestants take turns within each
-round; medians over rounds, ratios of medians; the first round warms up. Before anything is timed, everyone must emit the same spikes
+round; medians over rounds, ratios of medians; a first run of each warms up. Before anything is timed, everyone must emit the same spikes
 in float64 where they mean the same neuron. --quick times forward and backward together, on one thread, and leaves the plain loop out;
 without it there are two threads too, and the peak memory of each (see `memory`).
 `loop` is the plain Python loop, `products` the bare matrix products: the physical limit of dense arithmetic.
@@ -53,6 +53,8 @@ def disagreement(case: Case) -> dict[str, float]:
 def seconds(case: Case, rounds: int, modes: tuple[str, ...], without: tuple[str, ...]) -> dict[str, dict[str, float]]:
     """Median seconds by mode and contestant."""
     built = {name: one for name, one in contestants(case, torch.float32).items() if name not in without}
+    for one in built.values():
+        one.both()  # a first time, thrown away
     return {mode: times({name: partial(MODES[mode], one) for name, one in built.items()}, rounds) for mode in modes}
 
 
