@@ -25,7 +25,7 @@ def test_the_networks_that_are_timed_spike(case):
 
 
 def test_a_ratio_for_every_case_and_peer():
-    result = measure([MLP], tasks=1, rounds=1)
+    result = measure([(MLP, 1)], rounds=1)
     assert set(result["ratios"]) == {f"mlp-16-8-8-5-T5/{mode}" for mode in MODES}
     for key, row in result["ratios"].items():
         assert set(row) == {"loop", "snntorch"} | ({"all-weights"} if key.endswith("readout") else set())
