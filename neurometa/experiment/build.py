@@ -74,6 +74,7 @@ def trainer(experiment: config.Experiment, data: Path | None) -> Trainer:
             f"which plasticity {_kind(experiment.plasticity)} does not allow: choose estimator first-order or reptile"
         )
     task = _training_task(experiment.task, data)
+    _refuse_still(experiment, built)
     begin = built.placed(start.parameters(experiment, built.network))
     return Trainer(built, task, estimator, TrainerSettings(**settings), experiment.seed, begin)
 
@@ -111,6 +112,11 @@ def unseen(experiment: config.Experiment, asked: Question, data: Path | None) ->
     return tasks.omniglot(data, "unseen", split, asked.ways, asked.shots, asked.queries, task.binary, False, None, asked.within_alphabet)
 
 
+def regression(task: config.Task) -> bool:
+    """Whether a task asks for values rather than classes."""
+    return False
+
+
 def describe(experiment: config.Experiment) -> str:
     """Say in one line what the network is, such as `conv 32-64-64-64, lif, direct encoding of 8 steps`."""
     built = experiment.network
@@ -120,7 +126,7 @@ def describe(experiment: config.Experiment) -> str:
     return f"{_kind(built)} {'-'.join(map(str, layers))}, {unit}{time}"
 
 
-def _training_task(task: config.Glyphs | config.Omniglot, data: Path | None) -> TaskFamily:
+def _training_task(task: config.Task, data: Path | None) -> TaskFamily:
     augment = None if task.augment is None else Augment(task.augment.degrees, task.augment.scale, task.augment.shift_px)
     if isinstance(task, config.Glyphs):
         return tasks.glyphs("train", task.ways, task.shots, task.queries, task.binary, task.size, augment)
@@ -233,6 +239,14 @@ def _refuse_pairs(experiment: config.Experiment) -> None:
         )
     if experiment.evaluation.episodes < 2:
         raise UserError("evaluation.episodes = 1, expected at least 2: one episode has no interval")
+
+
+def _refuse_still(experiment: config.Experiment, built: Learner) -> None:
+    """Patterns of `training.trains` that move nothing."""
+    names = list(built.init(torch.Generator()))
+    for pattern in experiment.training.trains or ("",):
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise UserError(f"training.trains names {pattern!r}, which matches nothing; expected a pattern over {', '.join(names)}")
 
 
 def _readout_alone(rule: config.BPTT) -> bool:

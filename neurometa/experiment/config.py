@@ -244,6 +244,9 @@ class Omniglot(_Strict, frozen=True, tag="omniglot", tag_field="kind"):
     augment: Augment | None = None
 
 
+Task = Glyphs | Omniglot
+
+
 class Prototype(_Strict, frozen=True, tag="prototype", tag_field="kind"):
     """Closed form: readout weights 2 c and bias -|c|^2 for each class mean c."""
 
@@ -291,6 +294,7 @@ class Training(_Strict, frozen=True):
     segments: Count = 1
     kernel: Literal["auto", "reference", "numba", "triton"] = "auto"
     start: str | None = None
+    trains: tuple[str, ...] = ("*",)
 
 
 class Evaluation(_Strict, frozen=True):
@@ -307,7 +311,7 @@ class Experiment(_Strict, frozen=True):
     """A whole experiment, as in experiments/*.toml."""
 
     name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]*$")]
-    task: Glyphs | Omniglot
+    task: Task
     seed: int = 0
     network: Conv | MLP = Conv()
     encoding: Direct | Rate | Latency | TauLatency | Delta = Direct()

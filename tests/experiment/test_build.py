@@ -55,6 +55,12 @@ def test_an_evaluation_with_other_ways_than_a_fixed_head_is_refused(experiment, 
     refused(experiment({"plasticity.kind": rule, "evaluation.ways": 5}), "5 ways given", "3 ways it is trained on")
 
 
+def test_patterns_of_what_is_trained_must_match_something(experiment):
+    refused(experiment({"training.trains": ["prototipe.*"]}), "'prototipe.*'", "prototype.log_scale")
+    moved = build.trainer(experiment({"training.trains": ["prototype.*"]}), None)
+    assert set(moved.slow) == {"prototype.log_scale"}
+
+
 ZERO = {**BPTT, "plasticity.head": "zero"}
 
 
