@@ -16,7 +16,8 @@ from neurometa.experiment.machine import machine
 from neurometa.meta import estimators
 from neurometa.meta.learner import Learner
 from neurometa.meta.trainer import Trainer, TrainerSettings
-from neurometa.plasticity import bptt, frozen, prototype
+from neurometa.plasticity import bptt, frozen, hebbian, prototype
+from neurometa.plasticity.base import Plasticity
 from neurometa.tasks.augment import Augment
 from neurometa.tasks.omniglot import characters
 from neurometa.types import Network, TaskFamily
@@ -59,8 +60,15 @@ def learner(experiment: config.Experiment, ways: int) -> Learner:
 def _head(experiment: config.Experiment) -> int | None:
     """Classes that the slow readout knows; None where the rule writes it."""
     rule = experiment.plasticity
-    written = isinstance(rule, config.Prototype) or (isinstance(rule, config.BPTT) and rule.head == "zero")
+    written = isinstance(rule, config.Prototype) or getattr(rule, "head", "own") == "zero"
     return None if written else experiment.task.ways
+
+
+def _only_ways(experiment: config.Experiment) -> int | None:
+    """Classes that must be asked, because something slow has a row for each; None where any can."""
+    rule = experiment.plasticity
+    per_synapse = isinstance(rule, config.Hebbian) and rule.coefficients == "synapse"
+    return experiment.task.ways if per_synapse else _head(experiment)
 
 
 def trainer(experiment: config.Experiment, data: Path | None) -> Trainer:
@@ -92,11 +100,11 @@ def unseen(experiment: config.Experiment, asked: Question, data: Path | None) ->
         UserError: the learner's head has other ways, or the task has no such split, or the split shows classes of the training.
     """
     task, rule = experiment.task, experiment.plasticity
-    if _head(experiment) not in (None, asked.ways):
+    if _only_ways(experiment) not in (None, asked.ways):
         raise UserError(
             f"{asked.ways} ways given, but this {_kind(rule)} learner has a head for the {task.ways} ways it is trained on: "
             f"evaluate with {task.ways} ways, or train with task.ways = {asked.ways} "
-            "(plasticity prototype, and bptt with head = 'zero', take any)"
+            "(plasticity prototype, and others with head = 'zero', take any)"
         )
     if isinstance(task, config.Glyphs):
         if asked.split not in (None, "unseen") or asked.within_alphabet:
@@ -177,13 +185,13 @@ def _encoder(experiment: config.Experiment) -> encode.Encoder:
     return encode.Latency(asked.steps)
 
 
-def _plasticity(
-    rule: config.Prototype | config.Frozen | config.BPTT, net: Network, ways: int
-) -> prototype.Prototype | frozen.Frozen | bptt.BPTT:
+def _plasticity(rule: config.Rule, net: Network, ways: int) -> Plasticity:
     if isinstance(rule, config.Prototype):
         return prototype.Prototype(ways)
     if isinstance(rule, config.Frozen):
         return frozen.Frozen()
+    if isinstance(rule, config.Hebbian):
+        return _hebbian(rule, ways)
     names = list(net.init(torch.Generator()))
     if rule.head == "zero":
         names += [f"{network.READOUT}.weight", f"{network.READOUT}.bias"]
@@ -198,6 +206,16 @@ def _plasticity(
     if not rule.fast:
         raise UserError('plasticity.fast is empty, so bptt would change nothing: name patterns such as "*", or choose plasticity frozen')
     return bptt.BPTT(rule.steps, rule.rate, rule.rates, rule.fast, ways if rule.head == "zero" else None)
+
+
+def _hebbian(rule: config.Hebbian, ways: int) -> hebbian.Hebbian:
+    if rule.trace and not rule.gated:
+        raise UserError(f"plasticity.trace = {rule.trace} is what a gate reaches back to: set plasticity.gated = true, or trace = 0")
+    change = {"hebb": hebbian.hebb, "oja": hebbian.oja, "memory": hebbian.memory}[rule.rule]
+    own = rule.head == "own"
+    return hebbian.Hebbian(
+        ways, change, rule.coefficients, own, rule.gated, rule.trace, rule.normalise, rule.eta, rule.keep, rule.alpha
+    )  # fmt: skip
 
 
 def _estimator(kind: config.Unrolled | config.FirstOrder | config.Reptile) -> estimators.Estimator:

@@ -265,6 +265,23 @@ class BPTT(_Strict, frozen=True, tag="bptt", tag_field="kind"):
     head: Literal["own", "zero"] = "own"
 
 
+class Hebbian(_Strict, frozen=True, tag="hebbian", tag_field="kind"):
+    """Differentiable plasticity: Hebbian traces bind features to labels, their coefficients are meta-learned."""
+
+    rule: Literal["hebb", "oja", "memory"] = "oja"
+    coefficients: Literal["one", "feature", "synapse"] = "feature"
+    head: Literal["own", "zero"] = "zero"
+    gated: bool = False
+    trace: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    normalise: bool = True
+    eta: Annotated[float, Meta(gt=0, lt=1)] = 0.5
+    keep: Annotated[float, Meta(gt=0, lt=1)] = 0.95
+    alpha: float = 1.0
+
+
+Rule = Prototype | Frozen | BPTT | Hebbian
+
+
 class Unrolled(_Strict, frozen=True, tag="unrolled", tag_field="kind"):
     """Exact gradient through the inner loop (second order)."""
 
@@ -315,7 +332,7 @@ class Experiment(_Strict, frozen=True):
     seed: int = 0
     network: Conv | MLP = Conv()
     encoding: Direct | Rate | Latency | TauLatency | Delta = Direct()
-    plasticity: Prototype | Frozen | BPTT = Prototype()
+    plasticity: Rule = Prototype()
     estimator: Unrolled | FirstOrder | Reptile = Unrolled()
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
