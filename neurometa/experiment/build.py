@@ -11,12 +11,12 @@ from neurometa import tasks
 from neurometa.core import encode, network
 from neurometa.core.segments import Segmented
 from neurometa.errors import UserError
-from neurometa.experiment import config, start, units
+from neurometa.experiment import config, rules, start, units
 from neurometa.experiment.machine import machine
-from neurometa.meta import estimators
+from neurometa.meta import estimators, evolution
 from neurometa.meta.learner import Learner
 from neurometa.meta.trainer import Trainer, TrainerSettings
-from neurometa.plasticity import bptt, frozen, hebbian, prototype
+from neurometa.plasticity import bptt, frozen, prototype
 from neurometa.plasticity.base import Plasticity
 from neurometa.tasks import sinusoid
 from neurometa.tasks.augment import Augment
@@ -52,6 +52,8 @@ def learner(experiment: config.Experiment, ways: int) -> Learner:
     _refuse_pairs(experiment)
     head = _head(experiment)
     net = _network(experiment, head)
+    if isinstance(experiment.plasticity, rules.TIMED):
+        net = network.averaged_last(net)
     rule, place = _plasticity(experiment.plasticity, net, ways), machine(experiment)
     pieces = experiment.training.segments
     shown = net.on(place.by_hand)
@@ -61,7 +63,8 @@ def learner(experiment: config.Experiment, ways: int) -> Learner:
 def _head(experiment: config.Experiment) -> int | None:
     """Classes that the slow readout knows; None where the rule writes it."""
     rule = experiment.plasticity
-    written = isinstance(rule, config.Prototype) or getattr(rule, "head", "own") == "zero"
+    readouts = config.Prototype | config.STDP | config.Reward | config.SOEL
+    written = isinstance(rule, readouts) or getattr(rule, "head", "own") == "zero"
     return None if written else experiment.task.ways
 
 
@@ -80,7 +83,7 @@ def trainer(experiment: config.Experiment, data: Path | None) -> Trainer:
     if estimator.needs_graph and not built.plasticity.exact_graph:
         raise UserError(
             f"estimator {_kind(experiment.estimator)} differentiates through the adaptation, "
-            f"which plasticity {_kind(experiment.plasticity)} does not allow: choose estimator first-order or reptile"
+            f"which plasticity {_kind(experiment.plasticity)} does not allow: choose estimator first-order, reptile or evolution"
         )
     task = _training_task(experiment.task, data)
     _refuse_still(experiment, built)
@@ -214,8 +217,8 @@ def _plasticity(rule: config.Rule, net: Network, ways: int) -> Plasticity:
         return prototype.Prototype(ways)
     if isinstance(rule, config.Frozen):
         return frozen.Frozen()
-    if isinstance(rule, config.Hebbian):
-        return _hebbian(rule, ways)
+    if isinstance(rule, rules.Local):
+        return rules.local(rule, ways)
     names = list(net.init(torch.Generator()))
     if rule.head == "zero":
         names += [f"{network.READOUT}.weight", f"{network.READOUT}.bias"]
@@ -232,17 +235,9 @@ def _plasticity(rule: config.Rule, net: Network, ways: int) -> Plasticity:
     return bptt.BPTT(rule.steps, rule.rate, rule.rates, rule.fast, ways if rule.head == "zero" else None)
 
 
-def _hebbian(rule: config.Hebbian, ways: int) -> hebbian.Hebbian:
-    if rule.trace and not rule.gated:
-        raise UserError(f"plasticity.trace = {rule.trace} is what a gate reaches back to: set plasticity.gated = true, or trace = 0")
-    change = {"hebb": hebbian.hebb, "oja": hebbian.oja, "memory": hebbian.memory}[rule.rule]
-    own = rule.head == "own"
-    return hebbian.Hebbian(
-        ways, change, rule.coefficients, own, rule.gated, rule.trace, rule.normalise, rule.eta, rule.keep, rule.alpha
-    )  # fmt: skip
-
-
-def _estimator(kind: config.Unrolled | config.FirstOrder | config.Reptile) -> estimators.Estimator:
+def _estimator(kind: config.Outer) -> estimators.Estimator:
+    if isinstance(kind, config.Evolution):
+        return evolution.Evolution(kind.directions, kind.sigma, kind.over)
     if isinstance(kind, config.Unrolled):
         return estimators.Unrolled()
     return estimators.FirstOrder() if isinstance(kind, config.FirstOrder) else estimators.Reptile()
@@ -253,7 +248,8 @@ def _refuse_pairs(experiment: config.Experiment) -> None:
     rule, outer = experiment.plasticity, experiment.estimator
     _refuse_segments(experiment)
     _refuse_regression(experiment)
-    if isinstance(rule, config.BPTT) and rule.rates != "fixed" and not isinstance(outer, config.Unrolled):
+    rules.refuse(experiment)
+    if isinstance(rule, config.BPTT) and rule.rates != "fixed" and not isinstance(outer, config.Unrolled | config.Evolution):
         raise UserError(
             f"estimator {_kind(outer)} gives learnt rates no gradient (plasticity.rates = {rule.rates!r}): "
             "choose estimator unrolled, or plasticity.rates = 'fixed'"
@@ -308,9 +304,16 @@ def _refuse_regression(experiment: config.Experiment) -> None:
 def _refuse_still(experiment: config.Experiment, built: Learner) -> None:
     """Patterns of `training.trains` that move nothing."""
     names = list(built.init(torch.Generator()))
-    for pattern in experiment.training.trains or ("",):
+    _refuse_patterns("training.trains", experiment.training.trains, names)
+    if isinstance(experiment.estimator, config.Evolution):
+        moving = [name for name in names if any(fnmatchcase(name, pattern) for pattern in experiment.training.trains)]
+        _refuse_patterns("estimator.over", experiment.estimator.over, moving)
+
+
+def _refuse_patterns(field: str, patterns: tuple[str, ...], names: list[str]) -> None:
+    for pattern in patterns or ("",):
         if not any(fnmatchcase(name, pattern) for name in names):
-            raise UserError(f"training.trains names {pattern!r}, which matches nothing; expected a pattern over {', '.join(names)}")
+            raise UserError(f"{field} names {pattern!r}, which matches nothing; expected a pattern over {', '.join(names)}")
 
 
 def _readout_alone(rule: config.BPTT) -> bool:
