@@ -12,7 +12,7 @@ from neurometa.core import encode, network
 from neurometa.core.segments import Segmented
 from neurometa.errors import UserError
 from neurometa.experiment import config, units
-from neurometa.experiment.machine import machine
+from neurometa.experiment import machine as machines
 from neurometa.meta import estimators
 from neurometa.meta.learner import Learner
 from neurometa.meta.trainer import Trainer, TrainerSettings
@@ -50,10 +50,16 @@ def learner(experiment: config.Experiment, ways: int) -> Learner:
     _refuse_pairs(experiment)
     head = _head(experiment)
     net = _network(experiment, head)
-    rule, place = _plasticity(experiment.plasticity, net, ways), machine(experiment)
+    rule, place = _plasticity(experiment.plasticity, net, ways), machines.machine(experiment)
     pieces = experiment.training.segments
     shown = net.on(place.by_hand)
     return Learner(Segmented(shown, pieces) if pieces > 1 else shown, rule, _encoder(experiment), experiment.training.redeal, place.device)
+
+
+def threads(experiment: config.Experiment) -> int:
+    """Threads of the CPU: as many as asked for, else what suits the network's size."""
+    asked = experiment.training.threads
+    return machines.threads(_network(experiment, _head(experiment)).vmappable) if asked == "auto" else asked
 
 
 def _head(experiment: config.Experiment) -> int | None:

@@ -286,7 +286,7 @@ class Training(_Strict, frozen=True):
     redeal: bool = False
     momentum_of_statistics: Annotated[float, Meta(gt=0, le=1)] = 0.05
     checkpoint_every: Count = 200
-    threads: Count = 1
+    threads: Count | Literal["auto"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     segments: Count = 1
     kernel: Literal["auto", "reference", "numba", "triton"] = "auto"

@@ -96,7 +96,7 @@ def _percent(accuracy: dict[str, float]) -> str:
 
 def _measured(run: Run, episodes: int, seed: int | None, data: Path | None, watch: Watch) -> Measured:
     saved = checkpoint.read(run.checkpoint)
-    torch.set_num_threads(run.experiment.training.threads)
+    torch.set_num_threads(build.threads(run.experiment))
     asked = build.question(run.experiment)
     task = build.unseen(run.experiment, asked, data)
     generator = torch.Generator().manual_seed(run.experiment.evaluation.seed if seed is None else seed)
