@@ -168,6 +168,29 @@ def list_(
 
 
 @app.command()
+def lava(
+    what: Annotated[str, typer.Argument(metavar="WHAT", help="install or check.")],
+    python: Annotated[Path | None, typer.Option(help="A Python 3.10 (or 3.11) to install with; default one that is found.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make the environment in which Intel's Lava runs, or say whether it works.
+
+    It is looked for where $NEUROMETA_LAVA says, then in hardware/lava/.venv of a checkout.
+    """
+    from neurometa.export import lava, lava_install
+
+    if what == "install":
+        lava_install.install(lambda line: sys.stderr.write(f"{line}\n") and None, python)
+    elif what != "check":
+        raise UserError(f"lava takes install or check, given {what}: write `neurometa lava install`")
+    found = lava.check()
+    if as_json:
+        return _json(found)
+    works = ", ".join(f"{name} {'works' if right else 'fails'}" for name, right in found["works"].items())
+    _out(f"{lava.interpreter()}: lava-nc {found['lava']}, Python {found['python']}, NumPy {found['numpy']}; {works}")
+
+
+@app.command()
 def publish(
     path: RunArgument,
     out: Annotated[Path, typer.Option(help="Folder to write, such as experiments/trained/NAME.")],
