@@ -11,7 +11,7 @@ from neurometa import tasks
 from neurometa.core import encode, network
 from neurometa.core.segments import Segmented
 from neurometa.errors import UserError
-from neurometa.experiment import config, units
+from neurometa.experiment import config, start, units
 from neurometa.experiment.machine import machine
 from neurometa.meta import estimators
 from neurometa.meta.learner import Learner
@@ -74,7 +74,8 @@ def trainer(experiment: config.Experiment, data: Path | None) -> Trainer:
             f"which plasticity {_kind(experiment.plasticity)} does not allow: choose estimator first-order or reptile"
         )
     task = _training_task(experiment.task, data)
-    return Trainer(built, task, estimator, TrainerSettings(**settings), experiment.seed)
+    begin = built.placed(start.parameters(experiment, built.network))
+    return Trainer(built, task, estimator, TrainerSettings(**settings), experiment.seed, begin)
 
 
 def question(experiment: config.Experiment) -> Question:

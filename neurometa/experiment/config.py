@@ -290,6 +290,7 @@ class Training(_Strict, frozen=True):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     segments: Count = 1
     kernel: Literal["auto", "reference", "numba", "triton"] = "auto"
+    start: str | None = None
 
 
 class Evaluation(_Strict, frozen=True):
