@@ -5,11 +5,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from neurometa.core.adjoint import Signals, adjoint
+from neurometa.core.adjoint import KNOWN, Signals, adjoint
 from neurometa.core.layer import TimeAverage
 from neurometa.core.network import READOUT
 from neurometa.core.neuron import ALIF
 from neurometa.core.tree import finite, select, without
+from neurometa.errors import UserError
 from neurometa.plasticity import feedback, outputs, stages, step_size
 from neurometa.plasticity.feedback import FEEDBACK
 from neurometa.plasticity.stages import SYNAPTIC, Parts, Shown
@@ -72,6 +73,28 @@ class EProp(NamedTuple):
     def readout_only(self) -> bool:
         """No: even a readout alone learns from every step, not from the mean over time."""
         return False
+
+    def refuse(self, network: Network) -> None:
+        """Refuse a network that the rule cannot work on as it is set.
+
+        Raises:
+            UserError: no row of layers, a neuron without known eligibility, symmetric feedback to a population that the readout does not
+                see, or a trace without adaptation where none adapts.
+        """
+        taken = stages.parts(network)
+        names = self._moving({**network.init(torch.Generator()), **{f"{READOUT}.{key}": torch.empty(0) for key in ("weight", "bias")}})
+        for stage in taken.stages:
+            kind, learns = stage.population.neuron, [name for name in names if stage.owns(name)]
+            if learns and not isinstance(kind, KNOWN):
+                known = ", ".join(known.__name__ for known in KNOWN)
+                raise UserError(f"rule eprop with fast {learns[0]} into neurons {type(kind).__name__} given, neurons {known} expected")
+            if learns and self.feedback == "symmetric" and stage is not taken.stages[-1]:
+                raise UserError(
+                    f"rule eprop with symmetric feedback and fast {learns[0]} given, but population {stage.name} is not wired to the readout, "
+                    f"only {taken.stages[-1].name} is: choose feedback random or learnt, or leave it out of fast"
+                )
+        if self.trace == "membrane" and not any(isinstance(stage.population.neuron, ALIF) for stage in taken.stages):
+            raise UserError("rule eprop with trace membrane given, which leaves out the adaptation: expected neurons ALIF; choose trace exact")
 
     def slow(self, network: Network, params: Params, generator: torch.Generator) -> Params:
         """Step sizes, where learnt, and feedback weights of every population with fast weights, where not symmetric."""
