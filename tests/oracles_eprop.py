@@ -1,7 +1,7 @@
 """e-prop as it is defined, in plain NumPy float64: a trace at every synapse, step by step forward in time, one example after another.
 
-Written from Bellec et al. 2020, doi:10.1038/s41467-020-17236-y, and the authors' published code (`compute_eligibility_traces`): with psi the
-surrogate derivative at v - threshold - beta a,
+Written from Bellec et al. 2020, doi:10.1038/s41467-020-17236-y, and the authors' published code (`compute_eligibility_traces`): with psi
+the surrogate derivative at v - threshold - beta a,
 
     eps_v[t] = decay r[t-1] eps_v[t-1] + x_i[t]     r = 1 - z_j with hard reset, else 1; with a synaptic current its trace comes in for x_i
     eps_a[t] = (rho - beta psi[t-1]) eps_a[t-1] + psi[t-1] eps_v[t-1]      (before the step's own spike: a[t] = rho a[t-1] + z[t-1])
@@ -48,7 +48,9 @@ class Gradient(NamedTuple):
     recurrent: Array
 
 
-def eprop(x: Array, layers: list[Layer], readout: tuple[Array, Array], kappa: float, labels: Array) -> tuple[list[Gradient], Gradient, float]:
+def eprop(
+    x: Array, layers: list[Layer], readout: tuple[Array, Array], kappa: float, labels: Array, adaptive: bool = True
+) -> tuple[list[Gradient], Gradient, float]:
     """Run a stack over every example, online.
 
     Args:
@@ -57,6 +59,7 @@ def eprop(x: Array, layers: list[Layer], readout: tuple[Array, Array], kappa: fl
         readout: weights (outputs, neurons) and bias (outputs,).
         kappa: decay of the readout's filter.
         labels: class of each example.
+        adaptive: whether traces know of the adaptation.
     Returns:
         The gradients of the layers, that of the readout, and the number of spikes.
     """
@@ -65,7 +68,7 @@ def eprop(x: Array, layers: list[Layer], readout: tuple[Array, Array], kappa: fl
     out = Gradient(np.zeros_like(readout[0]), np.zeros_like(readout[1]), np.zeros(0))
     spikes = 0.0
     for b in range(examples):
-        cells = [_Synapses(layer) for layer in layers]
+        cells = [_Synapses(layer, adaptive) for layer in layers]
         u = np.zeros(readout[0].shape[1])
         for t in range(steps):
             sent = x[t, b]
@@ -92,8 +95,8 @@ def eprop(x: Array, layers: list[Layer], readout: tuple[Array, Array], kappa: fl
 class _Synapses:
     """One population and the traces of all its synapses: inputs, the bias, then its own spikes of the step before."""
 
-    def __init__(self, layer: Layer) -> None:
-        self.layer = layer
+    def __init__(self, layer: Layer, adaptive: bool) -> None:
+        self.layer, self.adaptive = layer, adaptive
         n, pre = layer.weight.shape
         self.v, self.z, self.a, self.i = (np.zeros(n) for _ in range(4))
         self.psi = np.zeros(n)
@@ -116,5 +119,5 @@ class _Synapses:
         above = self.v - c.threshold - c.beta * self.a
         self.psi = surrogate_derivative(c.kind, c.slope, above)
         self.z = (above > 0).astype(float)
-        self.ebar = kappa * self.ebar + (1 - kappa) * self.psi[:, None] * (self.eps_v - c.beta * self.eps_a)
+        self.ebar = kappa * self.ebar + (1 - kappa) * self.psi[:, None] * (self.eps_v - (c.beta * self.eps_a if self.adaptive else 0))
         return self.z

@@ -1,4 +1,4 @@
-"""The adjoint of a population alone: what a signal at its spikes means for its current, its spikes elsewhere and its reset held constant."""
+"""The adjoint of a population alone: what a signal at its spikes means for its current, with all that spikes do held constant."""
 
 from typing import Any, NamedTuple
 

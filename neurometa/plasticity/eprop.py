@@ -1,6 +1,6 @@
 """e-prop: eligibility at every synapse, a learning signal at every neuron, no error carried back in time."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from neurometa.errors import UserError
 from neurometa.plasticity import feedback, outputs, stages, step_size
 from neurometa.plasticity.feedback import FEEDBACK
 from neurometa.plasticity.stages import SYNAPTIC, Parts, Shown
-from neurometa.types import Adapted, Data, Network, Params, Signal, Work
+from neurometa.types import Adapted, Data, Network, Params, Work
 
 TRACES = ("exact", "plain", "membrane")
 """What an eligibility trace remembers: all; not that a spike of its neuron reset the membrane; not the adaptation of the threshold."""
@@ -90,11 +90,11 @@ class EProp(NamedTuple):
                 raise UserError(f"rule eprop with fast {learns[0]} into neurons {type(kind).__name__} given, neurons {known} expected")
             if learns and self.feedback == "symmetric" and stage is not taken.stages[-1]:
                 raise UserError(
-                    f"rule eprop with symmetric feedback and fast {learns[0]} given, but population {stage.name} is not wired to the readout, "
-                    f"only {taken.stages[-1].name} is: choose feedback random or learnt, or leave it out of fast"
+                    f"rule eprop with symmetric feedback and fast {learns[0]} given, but population {stage.name} is not wired to the "
+                    f"readout, only {taken.stages[-1].name} is: choose feedback random or learnt, or leave it out of fast"
                 )
         if self.trace == "membrane" and not any(isinstance(stage.population.neuron, ALIF) for stage in taken.stages):
-            raise UserError("rule eprop with trace membrane given, which leaves out the adaptation: expected neurons ALIF; choose trace exact")
+            raise UserError("rule eprop with trace membrane given, which leaves out adaptation: neurons ALIF expected; choose trace exact")
 
     def slow(self, network: Network, params: Params, generator: torch.Generator) -> Params:
         """Step sizes, where learnt, and feedback weights of every population with fast weights, where not symmetric."""

@@ -55,7 +55,8 @@ def undelayed(sent: Tensor, stage: Stage) -> Tensor:
 def towards(z: Tensor, target: float, strength: float) -> Tensor:
     """Signal that holds firing rates at a target.
 
-    E = strength / 2 * sum over neurons of (f - target)^2,   f = mean of z over time and examples;   dE/dz[t] = strength (f - target) / (T n)
+    E = strength / 2 * sum over neurons of (f - target)^2,   f = mean of z over time and examples
+    dE/dz[t] = strength (f - target) / (T n)
 
     Args:
         z: spikes (time, batch, *shape).

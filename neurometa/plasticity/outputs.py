@@ -65,7 +65,9 @@ class Spoken(NamedTuple):
     statistics: Params
 
 
-def spoken(readout: tuple[tuple[str, Layer], ...], kind: str, params: Params, fast: Params, shown: Shown, x: Signal, constant: bool) -> Spoken:
+def spoken(
+    readout: tuple[tuple[str, Layer], ...], kind: str, params: Params, fast: Params, shown: Shown, x: Signal, constant: bool
+) -> Spoken:
     """Run the layers behind the last population.
 
     Args:
@@ -84,7 +86,7 @@ def spoken(readout: tuple[tuple[str, Layer], ...], kind: str, params: Params, fa
     def output(weights: Params, values: Tensor) -> Tensor:
         return chained(layers, {**still, **weights}, Signal(values, True)).values
 
-    y, pull = torch.func.vjp(output, moving, x.values)
+    y, pull = torch.func.vjp(output, moving, x.values)  # type: ignore[misc]
     if constant:
         still = detached(still)
         pull_constant = torch.func.vjp(output, detached(moving), x.values.detach())[1]

@@ -98,7 +98,7 @@ def run(stage: Stage, params: Params, fast: Params, x: Signal, constant: bool = 
     statistics = measured(stage.synapses, {**params, **fast}, x)
     still = {**params, **statistics}
     if moving and not constant:
-        driven, pull = torch.func.vjp(lambda weights: chained(stage.synapses, {**still, **weights}, x).values, moving)
+        driven, pull = torch.func.vjp(lambda weights: chained(stage.synapses, {**still, **weights}, x).values, moving)  # type: ignore[misc]
     else:
         driven, pull = chained(stage.synapses, {**still, **moving}, x).values, _nothing
     if moving and constant:
