@@ -11,12 +11,13 @@ from neurometa import tasks
 from neurometa.core import encode, network
 from neurometa.core.segments import Segmented
 from neurometa.errors import UserError
-from neurometa.experiment import config, units
+from neurometa.experiment import config, start, units
 from neurometa.experiment import machine as machines
 from neurometa.meta import estimators
 from neurometa.meta.learner import Learner
 from neurometa.meta.trainer import Trainer, TrainerSettings
-from neurometa.plasticity import bptt, frozen, prototype
+from neurometa.plasticity import bptt, eprop, frozen, prototype
+from neurometa.plasticity.base import Plasticity
 from neurometa.tasks.augment import Augment
 from neurometa.tasks.omniglot import characters
 from neurometa.types import Network, TaskFamily
@@ -65,7 +66,7 @@ def threads(experiment: config.Experiment) -> int:
 def _head(experiment: config.Experiment) -> int | None:
     """Classes that the slow readout knows; None where the rule writes it."""
     rule = experiment.plasticity
-    written = isinstance(rule, config.Prototype) or (isinstance(rule, config.BPTT) and rule.head == "zero")
+    written = isinstance(rule, config.Prototype) or (isinstance(rule, config.BPTT | config.EProp) and rule.head == "zero")
     return None if written else experiment.task.ways
 
 
@@ -80,7 +81,8 @@ def trainer(experiment: config.Experiment, data: Path | None) -> Trainer:
             f"which plasticity {_kind(experiment.plasticity)} does not allow: choose estimator first-order or reptile"
         )
     task = _training_task(experiment.task, data)
-    return Trainer(built, task, estimator, TrainerSettings(**settings), experiment.seed)
+    begin = built.placed(start.parameters(experiment, built.network))
+    return Trainer(built, task, estimator, TrainerSettings(**settings), experiment.seed, begin)
 
 
 def question(experiment: config.Experiment) -> Question:
@@ -100,7 +102,7 @@ def unseen(experiment: config.Experiment, asked: Question, data: Path | None) ->
         raise UserError(
             f"{asked.ways} ways given, but this {_kind(rule)} learner has a head for the {task.ways} ways it is trained on: "
             f"evaluate with {task.ways} ways, or train with task.ways = {asked.ways} "
-            "(plasticity prototype, and bptt with head = 'zero', take any)"
+            "(plasticity prototype, and bptt and eprop with head = 'zero', take any)"
         )
     if isinstance(task, config.Glyphs):
         if asked.split not in (None, "unseen") or asked.within_alphabet:
@@ -176,13 +178,25 @@ def _encoder(experiment: config.Experiment) -> encode.Encoder:
     return encode.Latency(asked.steps)
 
 
-def _plasticity(
-    rule: config.Prototype | config.Frozen | config.BPTT, net: Network, ways: int
-) -> prototype.Prototype | frozen.Frozen | bptt.BPTT:
+def _plasticity(rule: config.Prototype | config.Frozen | config.BPTT | config.EProp, net: Network, ways: int) -> Plasticity:
     if isinstance(rule, config.Prototype):
         return prototype.Prototype(ways)
     if isinstance(rule, config.Frozen):
         return frozen.Frozen()
+    _refuse_still_weights(rule, net)
+    written = ways if rule.head == "zero" else None
+    if isinstance(rule, config.EProp):
+        built = eprop.EProp(
+            rule.steps, rule.rate, rule.rates, rule.hidden_rate, rule.fast, written, rule.feedback, rule.output, rule.trace, rule.examples,
+            rule.truncate == "traces", rule.target_rate, rule.regularisation,
+        )  # fmt: skip
+        built.refuse(net)
+        return built
+    return bptt.BPTT(rule.steps, rule.rate, rule.rates, rule.fast, written)
+
+
+def _refuse_still_weights(rule: config.BPTT | config.EProp, net: Network) -> None:
+    """Patterns of fast weights that match nothing, and a readout of zeros that does not move."""
     names = list(net.init(torch.Generator()))
     if rule.head == "zero":
         names += [f"{network.READOUT}.weight", f"{network.READOUT}.bias"]
@@ -195,8 +209,8 @@ def _plasticity(
         if not any(fnmatchcase(name, pattern) for name in names):
             raise UserError(f"plasticity.fast names {pattern!r}, which matches no parameter; expected a pattern over {', '.join(names)}")
     if not rule.fast:
-        raise UserError('plasticity.fast is empty, so bptt would change nothing: name patterns such as "*", or choose plasticity frozen')
-    return bptt.BPTT(rule.steps, rule.rate, rule.rates, rule.fast, ways if rule.head == "zero" else None)
+        kind = _kind(rule)
+        raise UserError(f'plasticity.fast is empty, so {kind} would change nothing: name patterns such as "*", or choose plasticity frozen')
 
 
 def _estimator(kind: config.Unrolled | config.FirstOrder | config.Reptile) -> estimators.Estimator:
@@ -209,14 +223,18 @@ def _refuse_pairs(experiment: config.Experiment) -> None:
     """Everything about two fields that one field's type cannot say."""
     rule, outer = experiment.plasticity, experiment.estimator
     _refuse_segments(experiment)
-    if isinstance(rule, config.BPTT) and rule.rates != "fixed" and not isinstance(outer, config.Unrolled):
+    if isinstance(rule, config.BPTT | config.EProp) and rule.rates != "fixed" and not isinstance(outer, config.Unrolled):
         raise UserError(
             f"estimator {_kind(outer)} gives learnt rates no gradient (plasticity.rates = {rule.rates!r}): "
             "choose estimator unrolled, or plasticity.rates = 'fixed'"
         )
-    if isinstance(outer, config.Reptile) and not isinstance(rule, config.BPTT):
+    if isinstance(rule, config.EProp) and rule.feedback == "learnt" and not isinstance(outer, config.Unrolled):
+        raise UserError(
+            f"estimator {_kind(outer)} gives learnt feedback no gradient: choose estimator unrolled, or plasticity.feedback = 'random'"
+        )
+    if isinstance(outer, config.Reptile) and not isinstance(rule, config.BPTT | config.EProp):
         raise UserError(f"estimator reptile follows slow weights that move, plasticity {_kind(rule)} moves none: choose estimator unrolled")
-    if isinstance(outer, config.Reptile) and isinstance(rule, config.BPTT) and rule.head == "zero" and _readout_alone(rule):
+    if isinstance(outer, config.Reptile) and isinstance(rule, config.BPTT | config.EProp) and rule.head == "zero" and _readout_alone(rule):
         raise UserError(
             "estimator reptile follows slow weights that move, and with plasticity.head = 'zero' the readout is none of them: "
             "name other weights in plasticity.fast, or choose head = 'own' or estimator unrolled"
@@ -240,7 +258,7 @@ def _refuse_pairs(experiment: config.Experiment) -> None:
         raise UserError("evaluation.episodes = 1, expected at least 2: one episode has no interval")
 
 
-def _readout_alone(rule: config.BPTT) -> bool:
+def _readout_alone(rule: config.BPTT | config.EProp) -> bool:
     return all(pattern.startswith(f"{network.READOUT}.") for pattern in rule.fast)
 
 

@@ -262,6 +262,24 @@ class BPTT(_Strict, frozen=True, tag="bptt", tag_field="kind"):
     head: Literal["own", "zero"] = "own"
 
 
+class EProp(_Strict, frozen=True, tag="eprop", tag_field="kind"):
+    """Local eligibility at every synapse times a broadcast learning signal: online, no error carried back in time."""
+
+    steps: Count = 1
+    rate: Positive = 0.1
+    hidden_rate: Positive | None = None
+    rates: Literal["fixed", "learnt", "per-tensor", "per-parameter"] = "fixed"
+    fast: tuple[str, ...] = ("*",)
+    head: Literal["own", "zero"] = "own"
+    feedback: Literal["symmetric", "random", "learnt"] = "symmetric"
+    output: Literal["membrane", "running-mean", "time-mean"] = "membrane"
+    trace: Literal["exact", "plain", "membrane"] = "exact"
+    examples: Literal["batch", "single"] = "batch"
+    truncate: Literal["none", "traces"] = "none"
+    regularisation: NotNegative = 0.0
+    target_rate: Fraction = 0.1
+
+
 class Unrolled(_Strict, frozen=True, tag="unrolled", tag_field="kind"):
     """Exact gradient through the inner loop (second order)."""
 
@@ -290,6 +308,7 @@ class Training(_Strict, frozen=True):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     segments: Count = 1
     kernel: Literal["auto", "reference", "numba", "triton"] = "auto"
+    start: str | None = None
 
 
 class Evaluation(_Strict, frozen=True):
@@ -310,7 +329,7 @@ class Experiment(_Strict, frozen=True):
     seed: int = 0
     network: Conv | MLP = Conv()
     encoding: Direct | Rate | Latency | TauLatency | Delta = Direct()
-    plasticity: Prototype | Frozen | BPTT = Prototype()
+    plasticity: Prototype | Frozen | BPTT | EProp = Prototype()
     estimator: Unrolled | FirstOrder | Reptile = Unrolled()
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
