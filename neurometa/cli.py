@@ -180,7 +180,7 @@ def lava(
     from neurometa.export import lava, lava_install
 
     if what == "install":
-        lava_install.install(lambda line: sys.stderr.write(f"{line}\n") and None, python)
+        lava_install.install(lambda line: typer.echo(line, err=True), python)
     elif what != "check":
         raise UserError(f"lava takes install or check, given {what}: write `neurometa lava install`")
     found = lava.check()

@@ -16,7 +16,7 @@ from neurometa.experiment import machine as machines
 from neurometa.meta import estimators
 from neurometa.meta.learner import Learner
 from neurometa.meta.trainer import Trainer, TrainerSettings
-from neurometa.plasticity import bptt, eprop, frozen, prototype
+from neurometa.plasticity import bptt, eprop, frozen, hebbian, prototype
 from neurometa.plasticity.base import Plasticity
 from neurometa.tasks.augment import Augment
 from neurometa.tasks.omniglot import characters
@@ -66,8 +66,15 @@ def threads(experiment: config.Experiment) -> int:
 def _head(experiment: config.Experiment) -> int | None:
     """Classes that the slow readout knows; None where the rule writes it."""
     rule = experiment.plasticity
-    written = isinstance(rule, config.Prototype) or (isinstance(rule, config.BPTT | config.EProp) and rule.head == "zero")
+    written = isinstance(rule, config.Prototype) or getattr(rule, "head", "own") == "zero"
     return None if written else experiment.task.ways
+
+
+def _only_ways(experiment: config.Experiment) -> int | None:
+    """Classes that must be asked, because something slow has a row for each; None where any can."""
+    rule = experiment.plasticity
+    per_synapse = isinstance(rule, config.Hebbian) and rule.coefficients == "synapse"
+    return experiment.task.ways if per_synapse else _head(experiment)
 
 
 def trainer(experiment: config.Experiment, data: Path | None) -> Trainer:
@@ -81,6 +88,7 @@ def trainer(experiment: config.Experiment, data: Path | None) -> Trainer:
             f"which plasticity {_kind(experiment.plasticity)} does not allow: choose estimator first-order or reptile"
         )
     task = _training_task(experiment.task, data)
+    _refuse_still(experiment, built)
     begin = built.placed(start.parameters(experiment, built.network))
     return Trainer(built, task, estimator, TrainerSettings(**settings), experiment.seed, begin)
 
@@ -98,11 +106,11 @@ def unseen(experiment: config.Experiment, asked: Question, data: Path | None) ->
         UserError: the learner's head has other ways, or the task has no such split, or the split shows classes of the training.
     """
     task, rule = experiment.task, experiment.plasticity
-    if _head(experiment) not in (None, asked.ways):
+    if _only_ways(experiment) not in (None, asked.ways):
         raise UserError(
             f"{asked.ways} ways given, but this {_kind(rule)} learner has a head for the {task.ways} ways it is trained on: "
             f"evaluate with {task.ways} ways, or train with task.ways = {asked.ways} "
-            "(plasticity prototype, and bptt and eprop with head = 'zero', take any)"
+            "(plasticity prototype, and others with head = 'zero', take any)"
         )
     if isinstance(task, config.Glyphs):
         if asked.split not in (None, "unseen") or asked.within_alphabet:
@@ -118,6 +126,11 @@ def unseen(experiment: config.Experiment, asked: Question, data: Path | None) ->
     return tasks.omniglot(data, "unseen", split, asked.ways, asked.shots, asked.queries, task.binary, False, None, asked.within_alphabet)
 
 
+def regression(task: config.Task) -> bool:
+    """Whether a task asks for values rather than classes."""
+    return False
+
+
 def describe(experiment: config.Experiment) -> str:
     """Say in one line what the network is, such as `conv 32-64-64-64, lif, direct encoding of 8 steps`."""
     built = experiment.network
@@ -127,7 +140,7 @@ def describe(experiment: config.Experiment) -> str:
     return f"{_kind(built)} {'-'.join(map(str, layers))}, {unit}{time}"
 
 
-def _training_task(task: config.Glyphs | config.Omniglot, data: Path | None) -> TaskFamily:
+def _training_task(task: config.Task, data: Path | None) -> TaskFamily:
     augment = None if task.augment is None else Augment(task.augment.degrees, task.augment.scale, task.augment.shift_px)
     if isinstance(task, config.Glyphs):
         return tasks.glyphs("train", task.ways, task.shots, task.queries, task.binary, task.size, augment)
@@ -178,11 +191,13 @@ def _encoder(experiment: config.Experiment) -> encode.Encoder:
     return encode.Latency(asked.steps)
 
 
-def _plasticity(rule: config.Prototype | config.Frozen | config.BPTT | config.EProp, net: Network, ways: int) -> Plasticity:
+def _plasticity(rule: config.Rule, net: Network, ways: int) -> Plasticity:
     if isinstance(rule, config.Prototype):
         return prototype.Prototype(ways)
     if isinstance(rule, config.Frozen):
         return frozen.Frozen()
+    if isinstance(rule, config.Hebbian):
+        return _hebbian(rule, ways)
     _refuse_still_weights(rule, net)
     written = ways if rule.head == "zero" else None
     if isinstance(rule, config.EProp):
@@ -211,6 +226,16 @@ def _refuse_still_weights(rule: config.BPTT | config.EProp, net: Network) -> Non
     if not rule.fast:
         kind = _kind(rule)
         raise UserError(f'plasticity.fast is empty, so {kind} would change nothing: name patterns such as "*", or choose plasticity frozen')
+
+
+def _hebbian(rule: config.Hebbian, ways: int) -> hebbian.Hebbian:
+    if rule.trace and not rule.gated:
+        raise UserError(f"plasticity.trace = {rule.trace} is what a gate reaches back to: set plasticity.gated = true, or trace = 0")
+    change = {"hebb": hebbian.hebb, "oja": hebbian.oja, "memory": hebbian.memory}[rule.rule]
+    own = rule.head == "own"
+    return hebbian.Hebbian(
+        ways, change, rule.coefficients, own, rule.gated, rule.trace, rule.normalise, rule.eta, rule.keep, rule.alpha
+    )  # fmt: skip
 
 
 def _estimator(kind: config.Unrolled | config.FirstOrder | config.Reptile) -> estimators.Estimator:
@@ -256,6 +281,14 @@ def _refuse_pairs(experiment: config.Experiment) -> None:
         )
     if experiment.evaluation.episodes < 2:
         raise UserError("evaluation.episodes = 1, expected at least 2: one episode has no interval")
+
+
+def _refuse_still(experiment: config.Experiment, built: Learner) -> None:
+    """Patterns of `training.trains` that move nothing."""
+    names = list(built.init(torch.Generator()))
+    for pattern in experiment.training.trains or ("",):
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise UserError(f"training.trains names {pattern!r}, which matches nothing; expected a pattern over {', '.join(names)}")
 
 
 def _readout_alone(rule: config.BPTT | config.EProp) -> bool:

@@ -244,6 +244,9 @@ class Omniglot(_Strict, frozen=True, tag="omniglot", tag_field="kind"):
     augment: Augment | None = None
 
 
+Task = Glyphs | Omniglot
+
+
 class Prototype(_Strict, frozen=True, tag="prototype", tag_field="kind"):
     """Closed form: readout weights 2 c and bias -|c|^2 for each class mean c."""
 
@@ -280,6 +283,23 @@ class EProp(_Strict, frozen=True, tag="eprop", tag_field="kind"):
     target_rate: Fraction = 0.1
 
 
+class Hebbian(_Strict, frozen=True, tag="hebbian", tag_field="kind"):
+    """Differentiable plasticity: Hebbian traces bind features to labels, their coefficients are meta-learned."""
+
+    rule: Literal["hebb", "oja", "memory"] = "oja"
+    coefficients: Literal["one", "feature", "synapse"] = "feature"
+    head: Literal["own", "zero"] = "zero"
+    gated: bool = False
+    trace: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    normalise: bool = True
+    eta: Annotated[float, Meta(gt=0, lt=1)] = 0.5
+    keep: Annotated[float, Meta(gt=0, lt=1)] = 0.95
+    alpha: float = 1.0
+
+
+Rule = Prototype | Frozen | BPTT | EProp | Hebbian
+
+
 class Unrolled(_Strict, frozen=True, tag="unrolled", tag_field="kind"):
     """Exact gradient through the inner loop (second order)."""
 
@@ -309,6 +329,7 @@ class Training(_Strict, frozen=True):
     segments: Count = 1
     kernel: Literal["auto", "reference", "numba", "triton"] = "auto"
     start: str | None = None
+    trains: tuple[str, ...] = ("*",)
 
 
 class Evaluation(_Strict, frozen=True):
@@ -325,11 +346,11 @@ class Experiment(_Strict, frozen=True):
     """A whole experiment, as in experiments/*.toml."""
 
     name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]*$")]
-    task: Glyphs | Omniglot
+    task: Task
     seed: int = 0
     network: Conv | MLP = Conv()
     encoding: Direct | Rate | Latency | TauLatency | Delta = Direct()
-    plasticity: Prototype | Frozen | BPTT | EProp = Prototype()
+    plasticity: Rule = Prototype()
     estimator: Unrolled | FirstOrder | Reptile = Unrolled()
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
