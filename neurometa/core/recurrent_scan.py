@@ -42,8 +42,8 @@ def recurrent_scan(neuron: Neuron, current: Tensor, weight: Tensor, steps: int, 
     Returns:
         The neuron's state, every field (steps, *batch, n).
     Raises:
-        UserError: as `scan.states`, or weights that are not (n, n) of the current's type.
-        InternalError: if the current has neither one row nor `steps` rows, or the kernel does not know the neuron.
+        UserError: as `scan.states`, an unfit kernel, or weights that are not (n, n) of the current's type.
+        InternalError: if the current has neither one row nor `steps` rows.
     """
     check_window(neuron, current, steps, state)
     square = (current.shape[-1], current.shape[-1])
@@ -55,8 +55,8 @@ def recurrent_scan(neuron: Neuron, current: Tensor, weight: Tensor, steps: int, 
     if kernel == "reference":
         return reference.recurrent_scan(neuron, current, weight, steps, state)
     if kernel != "numba" or not known or not isinstance(neuron, FUSED):
-        unknown = f"kernel {kernel!r} for recurrent {type(neuron).__name__} given"
-        raise InternalError(f"{unknown}, there is 'reference', and 'numba' for IF, LIF and ALIF with constants of each neuron")
+        given = f"kernel {kernel!r} given for recurrent {type(neuron).__name__}"
+        raise UserError(f"{given}, expected reference, or numba for IF, LIF and ALIF with constants of each neuron: choose kernel auto")
     start = torch.zeros_like(current[0])
     if state is not None:
         every = current.expand(steps, *current.shape[1:])

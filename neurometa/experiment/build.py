@@ -54,7 +54,8 @@ def learner(experiment: config.Experiment, ways: int) -> Learner:
     rule, place = _plasticity(experiment.plasticity, net, ways), machines.machine(experiment)
     pieces = experiment.training.segments
     shown = net.on(place.by_hand)
-    return Learner(Segmented(shown, pieces) if pieces > 1 else shown, rule, _encoder(experiment), experiment.training.redeal, place.device)
+    settings = experiment.training.redeal, place.device, experiment.training.precision
+    return Learner(Segmented(shown, pieces) if pieces > 1 else shown, rule, _encoder(experiment), *settings)
 
 
 def threads(experiment: config.Experiment) -> int:

@@ -326,6 +326,7 @@ class Training(_Strict, frozen=True):
     checkpoint_every: Count = 200
     threads: Count | Literal["auto"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["float32", "bf16"] = "float32"
     segments: Count = 1
     kernel: Literal["auto", "reference", "numba", "triton"] = "auto"
     start: str | None = None

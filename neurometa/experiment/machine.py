@@ -30,10 +30,12 @@ def machine(experiment: config.Experiment) -> Machine:
     """Choose what the experiment asks for, and what is fastest where it leaves that open.
 
     Raises:
-        UserError: a device or kernel was asked for that is not there.
+        UserError: a device, kernel or precision was asked for that is not there.
     """
     asked = experiment.training
     device = _device(asked.device)
+    if asked.precision == "bf16" and device == "cpu":
+        raise UserError("precision bf16 given for device cpu, expected a CUDA device: choose training.precision float32")
     if asked.kernel != "auto":
         refuse(asked.kernel, device)
         return Machine(device, asked.kernel, asked.kernel, None)

@@ -6,6 +6,8 @@ from torch import Tensor
 
 from neurometa.core import sparse
 from neurometa.core.layer import Linear
+from neurometa.core.network import mlp_network
+from neurometa.core.neuron import LIF
 from neurometa.core.sparse import few_events, linear
 from neurometa.types import Signal
 
@@ -120,3 +122,13 @@ def test_a_layer_of_few_spikes_uses_it(ways: list[str]) -> None:
     y, _ = Linear(7).apply({"weight": weight, "bias": bias}, Signal(x.view(20, 10, 30), True), {})
     torch.testing.assert_close(y.values, (x @ weight.T + bias).view(20, 10, 7), **CLOSE)
     assert ways == ["_Product"]
+
+
+def test_the_reference_kernel_multiplies_densely(ways: list[str]) -> None:
+    x, weight, _ = drawn(0.03)
+    for dense in (False, True):
+        Linear(7, dense=dense).apply({"weight": weight}, Signal(x, False), {})
+    assert ways == ["_Product"]
+    network = mlp_network((30,), (7,), neuron=LIF(), steps=3)
+    assert [layer.dense for _, layer in network.on("reference").layers if isinstance(layer, Linear)] == [True, True]
+    assert [layer.dense for _, layer in network.on("numba").layers if isinstance(layer, Linear)] == [False, False]

@@ -31,6 +31,7 @@ def test_without_a_gpu_auto_is_the_cpu_and_its_compiled_kernel(experiment):
     ("field", "value", "message"),
     [
         ("device", "cuda", "device cuda given, but torch .* finds no CUDA device: choose training.device auto or cpu"),
+        ("precision", "bf16", "precision bf16 given for device cpu, expected a CUDA device: choose training.precision float32"),
         ("kernel", "triton", "kernel triton given, but there is no CUDA device .*; choose kernel auto"),
     ],
 )
