@@ -258,7 +258,8 @@ def _exit_code(arguments: list[str]) -> int:
         return _complain("stopped", 130)
     except Exception as error:
         if hasattr(error, "format_message"):  # a usage error of typer, whichever click it brings
-            return _complain(f"{error.format_message()} Try `neurometa --help`.", 2)  # type: ignore[attr-defined]
+            command = getattr(getattr(error, "ctx", None), "command_path", "neurometa")
+            return _complain(f"{error.format_message()} Try `{command} --help`.", 2)  # type: ignore[attr-defined]
         if os.environ.get("NEUROMETA_TRACEBACK"):
             traceback.print_exc()
         return _complain(f"{type(error).__name__}: {error} (our fault; set NEUROMETA_TRACEBACK=1 to see where, and report it)", 1)

@@ -11,12 +11,13 @@ from neurometa import tasks
 from neurometa.core import encode, network
 from neurometa.core.segments import Segmented
 from neurometa.errors import UserError
-from neurometa.experiment import config, units
-from neurometa.experiment.machine import machine
+from neurometa.experiment import config, start, units
+from neurometa.experiment import machine as machines
 from neurometa.meta import estimators
 from neurometa.meta.learner import Learner
 from neurometa.meta.trainer import Trainer, TrainerSettings
-from neurometa.plasticity import bptt, frozen, prototype
+from neurometa.plasticity import bptt, eprop, frozen, hebbian, prototype
+from neurometa.plasticity.base import Plasticity
 from neurometa.tasks.augment import Augment
 from neurometa.tasks.omniglot import characters
 from neurometa.types import Network, TaskFamily
@@ -50,17 +51,31 @@ def learner(experiment: config.Experiment, ways: int) -> Learner:
     _refuse_pairs(experiment)
     head = _head(experiment)
     net = _network(experiment, head)
-    rule, place = _plasticity(experiment.plasticity, net, ways), machine(experiment)
+    rule, place = _plasticity(experiment.plasticity, net, ways), machines.machine(experiment)
     pieces = experiment.training.segments
     shown = net.on(place.by_hand)
-    return Learner(Segmented(shown, pieces) if pieces > 1 else shown, rule, _encoder(experiment), experiment.training.redeal, place.device)
+    settings = experiment.training.redeal, place.device, experiment.training.precision
+    return Learner(Segmented(shown, pieces) if pieces > 1 else shown, rule, _encoder(experiment), *settings)
+
+
+def threads(experiment: config.Experiment) -> int:
+    """Threads of the CPU: as many as asked for, else what suits the network's size."""
+    asked = experiment.training.threads
+    return machines.threads(_network(experiment, _head(experiment)).vmappable) if asked == "auto" else asked
 
 
 def _head(experiment: config.Experiment) -> int | None:
     """Classes that the slow readout knows; None where the rule writes it."""
     rule = experiment.plasticity
-    written = isinstance(rule, config.Prototype) or (isinstance(rule, config.BPTT) and rule.head == "zero")
+    written = isinstance(rule, config.Prototype) or getattr(rule, "head", "own") == "zero"
     return None if written else experiment.task.ways
+
+
+def _only_ways(experiment: config.Experiment) -> int | None:
+    """Classes that must be asked, because something slow has a row for each; None where any can."""
+    rule = experiment.plasticity
+    per_synapse = isinstance(rule, config.Hebbian) and rule.coefficients == "synapse"
+    return experiment.task.ways if per_synapse else _head(experiment)
 
 
 def trainer(experiment: config.Experiment, data: Path | None) -> Trainer:
@@ -74,7 +89,9 @@ def trainer(experiment: config.Experiment, data: Path | None) -> Trainer:
             f"which plasticity {_kind(experiment.plasticity)} does not allow: choose estimator first-order or reptile"
         )
     task = _training_task(experiment.task, data)
-    return Trainer(built, task, estimator, TrainerSettings(**settings), experiment.seed)
+    _refuse_still(experiment, built)
+    begin = built.placed(start.parameters(experiment, built.network))
+    return Trainer(built, task, estimator, TrainerSettings(**settings), experiment.seed, begin)
 
 
 def training_task(experiment: config.Experiment, data: Path | None) -> TaskFamily:
@@ -95,11 +112,11 @@ def unseen(experiment: config.Experiment, asked: Question, data: Path | None) ->
         UserError: the learner's head has other ways, or the task has no such split, or the split shows classes of the training.
     """
     task, rule = experiment.task, experiment.plasticity
-    if _head(experiment) not in (None, asked.ways):
+    if _only_ways(experiment) not in (None, asked.ways):
         raise UserError(
             f"{asked.ways} ways given, but this {_kind(rule)} learner has a head for the {task.ways} ways it is trained on: "
             f"evaluate with {task.ways} ways, or train with task.ways = {asked.ways} "
-            "(plasticity prototype, and bptt with head = 'zero', take any)"
+            "(plasticity prototype, and others with head = 'zero', take any)"
         )
     if isinstance(task, config.Glyphs):
         if asked.split not in (None, "unseen") or asked.within_alphabet:
@@ -115,6 +132,11 @@ def unseen(experiment: config.Experiment, asked: Question, data: Path | None) ->
     return tasks.omniglot(data, "unseen", split, asked.ways, asked.shots, asked.queries, task.binary, False, None, asked.within_alphabet)
 
 
+def regression(task: config.Task) -> bool:
+    """Whether a task asks for values rather than classes."""
+    return False
+
+
 def describe(experiment: config.Experiment) -> str:
     """Say in one line what the network is, such as `conv 32-64-64-64, lif, direct encoding of 8 steps`."""
     built = experiment.network
@@ -124,7 +146,7 @@ def describe(experiment: config.Experiment) -> str:
     return f"{_kind(built)} {'-'.join(map(str, layers))}, {unit}{time}"
 
 
-def _training_task(task: config.Glyphs | config.Omniglot, data: Path | None) -> TaskFamily:
+def _training_task(task: config.Task, data: Path | None) -> TaskFamily:
     augment = None if task.augment is None else Augment(task.augment.degrees, task.augment.scale, task.augment.shift_px)
     if isinstance(task, config.Glyphs):
         return tasks.glyphs("train", task.ways, task.shots, task.queries, task.binary, task.size, augment)
@@ -175,13 +197,27 @@ def _encoder(experiment: config.Experiment) -> encode.Encoder:
     return encode.Latency(asked.steps)
 
 
-def _plasticity(
-    rule: config.Prototype | config.Frozen | config.BPTT, net: Network, ways: int
-) -> prototype.Prototype | frozen.Frozen | bptt.BPTT:
+def _plasticity(rule: config.Rule, net: Network, ways: int) -> Plasticity:
     if isinstance(rule, config.Prototype):
         return prototype.Prototype(ways)
     if isinstance(rule, config.Frozen):
         return frozen.Frozen()
+    if isinstance(rule, config.Hebbian):
+        return _hebbian(rule, ways)
+    _refuse_still_weights(rule, net)
+    written = ways if rule.head == "zero" else None
+    if isinstance(rule, config.EProp):
+        built = eprop.EProp(
+            rule.steps, rule.rate, rule.rates, rule.hidden_rate, rule.fast, written, rule.feedback, rule.output, rule.trace, rule.examples,
+            rule.truncate == "traces", rule.target_rate, rule.regularisation,
+        )  # fmt: skip
+        built.refuse(net)
+        return built
+    return bptt.BPTT(rule.steps, rule.rate, rule.rates, rule.fast, written)
+
+
+def _refuse_still_weights(rule: config.BPTT | config.EProp, net: Network) -> None:
+    """Patterns of fast weights that match nothing, and a readout of zeros that does not move."""
     names = list(net.init(torch.Generator()))
     if rule.head == "zero":
         names += [f"{network.READOUT}.weight", f"{network.READOUT}.bias"]
@@ -194,8 +230,18 @@ def _plasticity(
         if not any(fnmatchcase(name, pattern) for name in names):
             raise UserError(f"plasticity.fast names {pattern!r}, which matches no parameter; expected a pattern over {', '.join(names)}")
     if not rule.fast:
-        raise UserError('plasticity.fast is empty, so bptt would change nothing: name patterns such as "*", or choose plasticity frozen')
-    return bptt.BPTT(rule.steps, rule.rate, rule.rates, rule.fast, ways if rule.head == "zero" else None)
+        kind = _kind(rule)
+        raise UserError(f'plasticity.fast is empty, so {kind} would change nothing: name patterns such as "*", or choose plasticity frozen')
+
+
+def _hebbian(rule: config.Hebbian, ways: int) -> hebbian.Hebbian:
+    if rule.trace and not rule.gated:
+        raise UserError(f"plasticity.trace = {rule.trace} is what a gate reaches back to: set plasticity.gated = true, or trace = 0")
+    change = {"hebb": hebbian.hebb, "oja": hebbian.oja, "memory": hebbian.memory}[rule.rule]
+    own = rule.head == "own"
+    return hebbian.Hebbian(
+        ways, change, rule.coefficients, own, rule.gated, rule.trace, rule.normalise, rule.eta, rule.keep, rule.alpha
+    )  # fmt: skip
 
 
 def _estimator(kind: config.Unrolled | config.FirstOrder | config.Reptile) -> estimators.Estimator:
@@ -208,14 +254,18 @@ def _refuse_pairs(experiment: config.Experiment) -> None:
     """Everything about two fields that one field's type cannot say."""
     rule, outer = experiment.plasticity, experiment.estimator
     _refuse_segments(experiment)
-    if isinstance(rule, config.BPTT) and rule.rates != "fixed" and not isinstance(outer, config.Unrolled):
+    if isinstance(rule, config.BPTT | config.EProp) and rule.rates != "fixed" and not isinstance(outer, config.Unrolled):
         raise UserError(
             f"estimator {_kind(outer)} gives learnt rates no gradient (plasticity.rates = {rule.rates!r}): "
             "choose estimator unrolled, or plasticity.rates = 'fixed'"
         )
-    if isinstance(outer, config.Reptile) and not isinstance(rule, config.BPTT):
+    if isinstance(rule, config.EProp) and rule.feedback == "learnt" and not isinstance(outer, config.Unrolled):
+        raise UserError(
+            f"estimator {_kind(outer)} gives learnt feedback no gradient: choose estimator unrolled, or plasticity.feedback = 'random'"
+        )
+    if isinstance(outer, config.Reptile) and not isinstance(rule, config.BPTT | config.EProp):
         raise UserError(f"estimator reptile follows slow weights that move, plasticity {_kind(rule)} moves none: choose estimator unrolled")
-    if isinstance(outer, config.Reptile) and isinstance(rule, config.BPTT) and rule.head == "zero" and _readout_alone(rule):
+    if isinstance(outer, config.Reptile) and isinstance(rule, config.BPTT | config.EProp) and rule.head == "zero" and _readout_alone(rule):
         raise UserError(
             "estimator reptile follows slow weights that move, and with plasticity.head = 'zero' the readout is none of them: "
             "name other weights in plasticity.fast, or choose head = 'own' or estimator unrolled"
@@ -239,7 +289,15 @@ def _refuse_pairs(experiment: config.Experiment) -> None:
         raise UserError("evaluation.episodes = 1, expected at least 2: one episode has no interval")
 
 
-def _readout_alone(rule: config.BPTT) -> bool:
+def _refuse_still(experiment: config.Experiment, built: Learner) -> None:
+    """Patterns of `training.trains` that move nothing."""
+    names = list(built.init(torch.Generator()))
+    for pattern in experiment.training.trains or ("",):
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise UserError(f"training.trains names {pattern!r}, which matches nothing; expected a pattern over {', '.join(names)}")
+
+
+def _readout_alone(rule: config.BPTT | config.EProp) -> bool:
     return all(pattern.startswith(f"{network.READOUT}.") for pattern in rule.fast)
 
 

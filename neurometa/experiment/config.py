@@ -244,6 +244,9 @@ class Omniglot(_Strict, frozen=True, tag="omniglot", tag_field="kind"):
     augment: Augment | None = None
 
 
+Task = Glyphs | Omniglot
+
+
 class Prototype(_Strict, frozen=True, tag="prototype", tag_field="kind"):
     """Closed form: readout weights 2 c and bias -|c|^2 for each class mean c."""
 
@@ -260,6 +263,41 @@ class BPTT(_Strict, frozen=True, tag="bptt", tag_field="kind"):
     rates: Literal["fixed", "learnt", "per-parameter"] = "fixed"
     fast: tuple[str, ...] = ("*",)
     head: Literal["own", "zero"] = "own"
+
+
+class EProp(_Strict, frozen=True, tag="eprop", tag_field="kind"):
+    """Local eligibility at every synapse times a broadcast learning signal: online, no error carried back in time."""
+
+    steps: Count = 1
+    rate: Positive = 0.1
+    hidden_rate: Positive | None = None
+    rates: Literal["fixed", "learnt", "per-tensor", "per-parameter"] = "fixed"
+    fast: tuple[str, ...] = ("*",)
+    head: Literal["own", "zero"] = "own"
+    feedback: Literal["symmetric", "random", "learnt"] = "symmetric"
+    output: Literal["membrane", "running-mean", "time-mean"] = "membrane"
+    trace: Literal["exact", "plain", "membrane"] = "exact"
+    examples: Literal["batch", "single"] = "batch"
+    truncate: Literal["none", "traces"] = "none"
+    regularisation: NotNegative = 0.0
+    target_rate: Fraction = 0.1
+
+
+class Hebbian(_Strict, frozen=True, tag="hebbian", tag_field="kind"):
+    """Differentiable plasticity: Hebbian traces bind features to labels, their coefficients are meta-learned."""
+
+    rule: Literal["hebb", "oja", "memory"] = "oja"
+    coefficients: Literal["one", "feature", "synapse"] = "feature"
+    head: Literal["own", "zero"] = "zero"
+    gated: bool = False
+    trace: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    normalise: bool = True
+    eta: Annotated[float, Meta(gt=0, lt=1)] = 0.5
+    keep: Annotated[float, Meta(gt=0, lt=1)] = 0.95
+    alpha: float = 1.0
+
+
+Rule = Prototype | Frozen | BPTT | EProp | Hebbian
 
 
 class Unrolled(_Strict, frozen=True, tag="unrolled", tag_field="kind"):
@@ -286,10 +324,13 @@ class Training(_Strict, frozen=True):
     redeal: bool = False
     momentum_of_statistics: Annotated[float, Meta(gt=0, le=1)] = 0.05
     checkpoint_every: Count = 200
-    threads: Count = 1
+    threads: Count | Literal["auto"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["float32", "bf16"] = "float32"
     segments: Count = 1
     kernel: Literal["auto", "reference", "numba", "triton"] = "auto"
+    start: str | None = None
+    trains: tuple[str, ...] = ("*",)
 
 
 class Evaluation(_Strict, frozen=True):
@@ -306,11 +347,11 @@ class Experiment(_Strict, frozen=True):
     """A whole experiment, as in experiments/*.toml."""
 
     name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]*$")]
-    task: Glyphs | Omniglot
+    task: Task
     seed: int = 0
     network: Conv | MLP = Conv()
     encoding: Direct | Rate | Latency | TauLatency | Delta = Direct()
-    plasticity: Prototype | Frozen | BPTT = Prototype()
+    plasticity: Rule = Prototype()
     estimator: Unrolled | FirstOrder | Reptile = Unrolled()
     training: Training = Training()
     evaluation: Evaluation = Evaluation()

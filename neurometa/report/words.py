@@ -50,6 +50,20 @@ def duration(seconds: int | float | None) -> str:
     return f"{minutes} min {rest} s" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
 
 
+SPLITS = {
+    "background-evaluation": "evaluation set",
+    "background-evaluation-within-alphabet": "one alphabet",
+    "vinyals": "Matching Networks",
+    "background-validation": "validation set",
+}
+"""What the splits of Omniglot are called where a person reads."""
+
+
+def split(name: str) -> str:
+    """Which characters a learner was judged on."""
+    return SPLITS.get(name, name)
+
+
 def material(run: Reading) -> str:
     """What the characters are."""
     kind = part(run, "task", "kind")
@@ -83,6 +97,8 @@ def plasticity(run: Reading) -> str:
         moved = "only its last layer" if all(str(pattern).startswith("readout") for pattern in fast) else moved
         start = ", the last layer from zero" if rule.get("head") == "zero" else ""
         return f"takes {count(rule.get('steps', 0), 'step')} of gradient descent on the examples, moving {moved}{start}"
+    if kind == "hebbian":
+        return "binds what it sees in each example to the example's name by a Hebbian rule; only its last layer moves"
     return f"follows the rule {kind!r}"
 
 

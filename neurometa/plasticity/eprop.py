@@ -1,0 +1,216 @@
+"""e-prop: eligibility at every synapse, a learning signal at every neuron, no error carried back in time."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from neurometa.core.adjoint import KNOWN, Signals, adjoint
+from neurometa.core.layer import TimeAverage
+from neurometa.core.network import READOUT
+from neurometa.core.neuron import ALIF
+from neurometa.core.tree import finite, select, without
+from neurometa.errors import UserError
+from neurometa.plasticity import feedback, outputs, stages, step_size
+from neurometa.plasticity.feedback import FEEDBACK
+from neurometa.plasticity.stages import SYNAPTIC, Parts, Shown
+from neurometa.types import Adapted, Data, Network, Params, Work
+
+TRACES = ("exact", "plain", "membrane")
+"""What an eligibility trace remembers: all; not that a spike of its neuron reset the membrane; not the adaptation of the threshold."""
+
+PREFIX = "eprop"
+"""What the rule's slow parameters begin with."""
+
+
+class EProp(NamedTuple):
+    """Learn from local eligibility and a broadcast learning signal.
+
+    dE/dw_ji = sum over t of L_j[t] e_ji[t],   w <- w - rate * dE/dw,   `steps` times
+
+    e_ji[t] = dz_j[t]/dw_ji with all other spikes held constant; L_j[t] = dE/dz_j[t] along the readout alone. E is the mean over time
+    of the loss of the output at t. Computed with the sums exchanged: the signal goes back through each neuron's own membrane
+    (`core.adjoint`), which costs O(neurons) a step and not O(synapses), and what arrives at its current meets the presynaptic
+    spikes in one product. Equal to rounding.
+
+    Attributes:
+        steps: passes over the support set.
+        rate, rates: step size and whose own it is, see `step_size`.
+        hidden_rate: step size of everything but the readout; None for `rate`.
+        fast: name patterns of the weights that move.
+        ways: classes for which an unwritten readout gets a row of zeros, E then being `ways` times the mean, as in `BPTT`; None where the
+            readout is part of the slow weights.
+        feedback: "symmetric", "random" or "learnt".
+        output: what the loss is of, see `outputs.OverTime`; "time-mean" is offline, the others causal.
+        trace: "exact", or "plain" without the reset (a chip's trace), or "membrane" without the adaptation of the threshold.
+        examples: "batch" for one update a pass, "single" for one after each example, in the order given.
+        truncate: hold traces constant in the outer gradient, which then passes through the learning signals alone.
+        target_rate, regularisation: firing rate to be held, and how strongly.
+    Source:
+        Bellec et al. 2020, doi:10.1038/s41467-020-17236-y, equation 1 (dE/dW_ji = sum_t dE/dz_j[t] e_ji[t], as the authors' code cites it).
+    """
+
+    steps: int = 1
+    rate: float = 0.1
+    rates: str = "fixed"
+    hidden_rate: float | None = None
+    fast: tuple[str, ...] = ("*",)
+    ways: int | None = None
+    feedback: str = "symmetric"
+    output: str = "membrane"
+    trace: str = "exact"
+    examples: str = "batch"
+    truncate: bool = False
+    target_rate: float = 0.1
+    regularisation: float = 0.0
+
+    @property
+    def exact_graph(self) -> bool:
+        """Every update is differentiable."""
+        return True
+
+    @property
+    def readout_only(self) -> bool:
+        """No: even a readout alone learns from every step, not from the mean over time."""
+        return False
+
+    def refuse(self, network: Network) -> None:
+        """Refuse a network that the rule cannot work on as it is set.
+
+        Raises:
+            UserError: no row of layers, a neuron without known eligibility, symmetric feedback to a population that the readout does not
+                see, or a trace without adaptation where none adapts.
+        """
+        taken = stages.parts(network)
+        names = self._moving({**network.init(torch.Generator()), **{f"{READOUT}.{key}": torch.empty(0) for key in ("weight", "bias")}})
+        for stage in taken.stages:
+            kind, learns = stage.population.neuron, [name for name in names if stage.owns(name)]
+            if learns and not isinstance(kind, KNOWN):
+                known = ", ".join(known.__name__ for known in KNOWN)
+                raise UserError(f"rule eprop with fast {learns[0]} into neurons {type(kind).__name__} given, neurons {known} expected")
+            if learns and self.feedback == "symmetric" and stage is not taken.stages[-1]:
+                raise UserError(
+                    f"rule eprop with symmetric feedback and fast {learns[0]} given, but population {stage.name} is not wired to the "
+                    f"readout, only {taken.stages[-1].name} is: choose feedback random or learnt, or leave it out of fast"
+                )
+        if self.trace == "membrane" and not any(isinstance(stage.population.neuron, ALIF) for stage in taken.stages):
+            raise UserError("rule eprop with trace membrane given, which leaves out adaptation: neurons ALIF expected; choose trace exact")
+
+    def slow(self, network: Network, params: Params, generator: torch.Generator) -> Params:
+        """Step sizes, where learnt, and feedback weights of every population with fast weights, where not symmetric."""
+        start = {**params, **step_size.unwritten(network, params, self.ways)}
+        found = step_size.slow(PREFIX, self._sizes, self._moving(start))
+        if self.feedback == "symmetric":
+            return found
+        size, taken = feedback.shapes(network), stages.parts(network)
+        for stage in taken.stages:
+            if any(stage.owns(name) for name in self._moving(start)):
+                found[f"{FEEDBACK}.{stage.name}"] = feedback.drawn(size[stage.name], len(start[f"{READOUT}.weight"]), generator)
+        return found
+
+    def adapt(self, network: Network, slow: Params, support: Data, noise: Params | None = None) -> Adapted:
+        """Learn from the support set.
+
+        Args:
+            network: a row of layers with at least one spiking population.
+            slow: its parameters, the normalisation statistics to use, if any, and the rule's own.
+            support: labelled examples; classes, or numbers (n, outputs).
+        Returns:
+            The moved weights; `finite` is False where they are not finite or no neuron has spiked.
+        """
+        taken = stages.parts(network)
+        start = {**slow, **step_size.unwritten(network, slow, self.ways)}
+        fast = self._moving(start)
+        still = without(slow, fast)
+        statistics: Params = {}
+        spiked = torch.zeros((), device=support.x.device)
+        work = torch.zeros(3)
+        for _ in range(self.steps):
+            for part in self._dealt(network, support):
+                found = self.gradient(network, taken, {**still, **statistics}, fast, part)
+                fast = {name: value - step_size.of(PREFIX, self._sizes, slow, name) * found.weights[name] for name, value in fast.items()}
+                measured = {name: value for name, value in found.statistics.items() if name not in statistics}
+                statistics, spiked, work = {**statistics, **measured}, spiked + found.spikes, work + found.work
+        return Adapted(fast, Work(*work), finite(fast) & (spiked > 0), statistics)
+
+    def gradient(self, network: Network, taken: Parts, still: Params, fast: Params, support: Data) -> "Found":
+        """The estimate of dE/dfast on some examples, with the statistics and the work of it."""
+        x, shown = network.signal(support.x), []
+        for stage in taken.stages:
+            x, one = stages.run(stage, still, fast, x, self.truncate)
+            shown.append(one)
+        said = outputs.spoken(taken.readout, self.output, still, fast, shown[-1], x, self.truncate)
+        error = outputs.error(said.output, support.y, _last(taken), self.ways or 1)
+        weights, sent = said.pull(error)
+        back = None if self.feedback == "symmetric" else said.back(error)
+        for one in shown:
+            if not any(one.stage.owns(name) for name in fast):
+                continue
+            if back is None:
+                signal = feedback.undelayed(sent, one.stage)
+            else:
+                matrix = still[f"{FEEDBACK}.{one.stage.name}"]
+                signal = feedback.broadcast(back, matrix.detach() if self.feedback == "random" else matrix)
+            if self.regularisation:
+                signal = signal + feedback.towards(one.fields.z, self.target_rate, self.regularisation)
+            weights |= one.pull(self.eligible(one, signal))
+        statistics = {name: value for one in shown for name, value in one.statistics.items()}
+        return Found(weights, {**statistics, **said.statistics}, feedback.spikes(shown), _work(fast, shown, said.output))
+
+    def eligible(self, one: Shown, signal: Tensor) -> Tensor:
+        """What a learning signal at the spikes of a population means for its current: dE/dcurrent along its own membrane."""
+        neuron, fields = one.neuron, one.fields
+        if self.truncate:
+            fields = type(fields)(*(field.detach() for field in fields))
+            neuron = type(neuron)(*(c.detach() if isinstance(c, Tensor) else c for c in neuron))
+        if self.trace == "membrane" and isinstance(neuron, ALIF):
+            above, neuron = fields.v - neuron.beta * fields.a, neuron._replace(beta=0.0)
+            fields = fields._replace(v=above)
+        if self.trace == "plain":
+            neuron = neuron._replace(hard_reset=False)
+        return adjoint(neuron, fields, Signals(signal), one.stage.population.kernel).current
+
+    @property
+    def _sizes(self) -> step_size.Sizes:
+        return step_size.Sizes(self.rate, self.rate if self.hidden_rate is None else self.hidden_rate, self.rates)
+
+    def _moving(self, params: Params) -> Params:
+        """The fast weights: synaptic ones that a pattern names."""
+        named = select(params, self.fast)
+        kinds = tuple(f".{kind}" for kind in SYNAPTIC)
+        return {name: value for name, value in named.items() if name.endswith(kinds) and not name.startswith(f"{PREFIX}.")}
+
+    def _dealt(self, network: Network, support: Data) -> list[Data]:
+        """The support set as it is shown: at once, or example by example."""
+        if self.examples == "batch":
+            return [support]
+        axis = 1 if network.signal(support.x).timed else 0
+        count = support.y.shape[0]
+        return [Data(support.x.narrow(axis, i, 1), support.y[i : i + 1]) for i in range(count)]
+
+
+class Found(NamedTuple):
+    """A gradient and what it took.
+
+    Attributes:
+        weights: dE/dw of every fast weight.
+        statistics: normalisation statistics that were measured.
+        spikes: number of spikes of all populations.
+        work: synaptic updates, trace updates and learning-signal operations.
+    """
+
+    weights: Params
+    statistics: Params
+    spikes: Tensor
+    work: Tensor
+
+
+def _last(taken: Parts) -> int:
+    """Steps at the end of the window that the readout answers for; 0 for all."""
+    return next((layer.last for _, layer in taken.readout if isinstance(layer, TimeAverage)), 0)
+
+
+def _work(fast: Params, shown: list[Shown], output: Tensor) -> Tensor:
+    """Operations of one update: a weight each, a trace a neuron and step, a product of each output and neuron a step."""
+    neurons = float(sum(one.fields.z.numel() for one in shown if any(one.stage.owns(name) for name in fast)))
+    return torch.tensor([float(sum(value.numel() for value in fast.values())), neurons, neurons * output.shape[-1]])
