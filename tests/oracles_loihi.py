@@ -54,7 +54,7 @@ def play(
     Returns:
         Spikes (steps, n) and last potentials of each population.
     """
-    state = {name: ([0] * p["size"], [0] * p["size"]) for name, p in populations.items()}
+    state = {name: ([0] * p["size"], [p.get("start", 0)] * p["size"]) for name, p in populations.items()}
     sent = {"input": [0] * spikes.shape[1], **{name: [0] * p["size"] for name, p in populations.items()}}
     kept: dict[str, list] = {name: [] for name in populations}
     for t in range(len(spikes)):

@@ -94,6 +94,11 @@ def trainer(experiment: config.Experiment, data: Path | None) -> Trainer:
     return Trainer(built, task, estimator, TrainerSettings(**settings), experiment.seed, begin)
 
 
+def training_task(experiment: config.Experiment, data: Path | None) -> TaskFamily:
+    """The task of the classes that are trained on."""
+    return _training_task(experiment.task, data)
+
+
 def question(experiment: config.Experiment) -> Question:
     """The question that the experiment's [evaluation] asks."""
     asked = experiment.evaluation

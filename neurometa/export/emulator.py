@@ -7,7 +7,7 @@ Every synapse delays by one step; W is `stored`, e the exponent of the synapses,
     v = trunc(v (4096 - dv) / 4096) + u + (bias << bias_exp)         clipped to +-(2**23 - 1)
     s = 1 if v > vth << 6 else 0;   v = 0 where s = 1;   u is not reset
 
-trunc rounds towards zero. Before its onset step a population's u and v are set to zero once.
+trunc rounds towards zero. u begins at 0, v at `start`; at a population's onset step both are first set to zero.
 
 Source:
     Intel's own model of the arithmetic, lava-nc 0.10 (tags fixed_pt: LIF, LIFReset, Dense, Conv, Sparse), to which the tests hold this;
@@ -36,7 +36,8 @@ class Played(NamedTuple):
         spikes: of each population, uint8 (steps, n, batch); empty where they were not asked for.
         counts: spikes of each neuron from its population's onset on, int32 (n, batch).
         potential: last v of each population after its reset, int32 (n, batch).
-        largest: of each population, the largest magnitudes of u before wrapping and of v before clipping; above 2**23 they were lost.
+        largest: of each population from its onset on, the largest |u| before wrapping and |v| before clipping, up to 2**23 where nothing
+            was lost.
     """
 
     spikes: dict[str, np.ndarray]
@@ -80,10 +81,10 @@ def play(bundle: Bundle, given: np.ndarray, *, timed: bool, record: bool = True)
             if t == one.onset:
                 states[one.name].u[:], states[one.name].v[:] = 0, 0
             found = integer.step(arriving[one.name], *states[one.name])
-            largest[one.name] = max(largest[one.name][0], int(found[0])), max(largest[one.name][1], int(found[1]))
             if record:
                 spikes[one.name][t] = states[one.name].z
             if t >= one.onset:
+                largest[one.name] = max(largest[one.name][0], int(found[0])), max(largest[one.name][1], int(found[1]))
                 counts[one.name] += states[one.name].z
         if timed:
             sent[INPUT] = given[t]
@@ -109,7 +110,7 @@ def _rest(bundle: Bundle, one: Population, given: np.ndarray, batch: int) -> _St
     bias = bundle.arrays[one.bias].astype(np.int64)[:, None] if one.bias else np.zeros((size, 1), np.int64)
     if network.input.kind == "bias" and network.input.target == one.name:
         bias = given.astype(np.int64)
-    u, v = np.zeros((size, batch), np.int32), np.zeros((size, batch), np.int32)
+    u, v = np.zeros((size, batch), np.int32), np.full((size, batch), one.start, np.int32)
     return _State(u, v, np.zeros((size, batch), np.uint8), du, dv, bias << one.bias_exp, vth)
 
 

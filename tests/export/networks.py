@@ -50,7 +50,9 @@ def random_bundle(seed: int, *, recurrent: bool, conv: bool, layers: int, extrem
         threshold = constant(f"{name}.vth", *((0, 131071) if extreme else (20, 400)), size)
         decays = [constant(f"{name}.{field}", 0, 4095, size) if rng.random() < 0.7 else 4095 * (field == "du") for field in ("du", "dv")]
         exponent = int(rng.integers(0, 8) if extreme else rng.integers(0, 5))
-        populations.append(Population(name, here, *decays, threshold, bias, exponent, int(rng.integers(0, 3))))
+        populations.append(
+            Population(name, here, *decays, threshold, bias, exponent, int(rng.integers(0, 3)), int(rng.integers(-9000, 9000)))
+        )
         join(f"s{i}", source, name, before, here)
         if recurrent:
             join(f"r{i}", name, name, (size,), (size,))

@@ -22,7 +22,7 @@ def expected(bundle: Bundle, spikes: np.ndarray) -> tuple[dict, dict]:
         size = math.prod(p.shape)
         lists = {key: bundle.constant(getattr(p, key), size).tolist() for key in ("du", "dv", "vth")}
         bias = [m * 2**p.bias_exp for m in bundle.arrays[p.bias].tolist()] if p.bias else [0] * size
-        populations[p.name] = {**lists, "bias": bias, "size": size}
+        populations[p.name] = {**lists, "bias": bias, "size": size, "start": p.start}
     synapses = []
     for s in bundle.network.synapses:
         matrix = oracles_loihi.weights(bundle.arrays[s.weight], s.sign, s.bits)

@@ -50,6 +50,7 @@ class Population(_Strict, frozen=True):
         bias: name of an array of mantissas (13 bits, signed), "" for none.
         bias_exp: exponent of the bias.
         onset: time step, counted from 0, before which the state is set to zero: when the first input arrives here.
+        start: potential at the very beginning; far below zero, it keeps a bias from making spikes before the onset.
     """
 
     name: Name
@@ -60,6 +61,7 @@ class Population(_Strict, frozen=True):
     bias: str = ""
     bias_exp: Annotated[int, Meta(ge=0, le=7)] = 0
     onset: Annotated[int, Meta(ge=0, le=4096)] = 0
+    start: Annotated[int, Meta(gt=-(1 << 23), lt=1 << 23)] = 0
 
 
 class Learning(_Strict, frozen=True):
