@@ -182,7 +182,7 @@ def _plasticity(rule: config.Prototype | config.Frozen | config.BPTT | config.EP
     if isinstance(rule, config.EProp):
         built = eprop.EProp(
             rule.steps, rule.rate, rule.rates, rule.hidden_rate, rule.fast, written, rule.feedback, rule.output, rule.trace, rule.examples,
-            rule.truncate == "traces", rule.target_rate, rule.regularisation,
+            rule.chunk, rule.updates == "online", rule.truncate == "traces", rule.target_rate, rule.regularisation,
         )  # fmt: skip
         built.refuse(net)
         return built

@@ -275,6 +275,8 @@ class EProp(_Strict, frozen=True, tag="eprop", tag_field="kind"):
     output: Literal["membrane", "running-mean", "time-mean"] = "membrane"
     trace: Literal["exact", "plain", "membrane"] = "exact"
     examples: Literal["batch", "single"] = "batch"
+    chunk: Annotated[int, Meta(ge=0)] = 0
+    updates: Literal["end", "online"] = "end"
     truncate: Literal["none", "traces"] = "none"
     regularisation: NotNegative = 0.0
     target_rate: Fraction = 0.1

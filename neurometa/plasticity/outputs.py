@@ -117,7 +117,21 @@ def _back(filters: list[OverTime], error: Tensor, steps: int) -> Tensor:
     return torch.func.vjp(filtered, error.new_zeros(shape))[1](error)[0]
 
 
-def error(output: Tensor, y: Tensor, last: int, factor: float = 1.0) -> Tensor:
+class Window(NamedTuple):
+    """Which steps of a window an output covers, and which of the window count.
+
+    Attributes:
+        steps: of the whole window.
+        last: steps at its end that count; 0 for all.
+        start: step at which the output begins.
+    """
+
+    steps: int
+    last: int = 0
+    start: int = 0
+
+
+def error(output: Tensor, y: Tensor, window: Window, factor: float = 1.0) -> Tensor:
     """dE/doutput, with E the mean over steps and examples of the loss at each step.
 
     classes    loss = -log softmax(output)[y]              error = softmax(output) - onehot(y)
@@ -126,7 +140,7 @@ def error(output: Tensor, y: Tensor, last: int, factor: float = 1.0) -> Tensor:
     Args:
         output: (time, batch, out), or (batch, out).
         y: classes (batch,), or numbers (batch, out).
-        last: steps at the end of the window that count; 0 for all.
+        window: where in time it lies.
         factor: what E is multiplied by.
     Returns:
         Same shape as `output`.
@@ -138,7 +152,6 @@ def error(output: Tensor, y: Tensor, last: int, factor: float = 1.0) -> Tensor:
     batch = output.shape[-2]
     if output.ndim == 2:
         return factor / batch * difference
-    steps = len(output)
-    counted = min(last or steps, steps)
-    silent = torch.arange(steps, device=output.device) < steps - counted
+    counted = min(window.last or window.steps, window.steps)
+    silent = torch.arange(window.start, window.start + len(output), device=output.device) < window.steps - counted
     return (factor / (batch * counted) * difference).masked_fill(silent.reshape(-1, 1, 1), 0.0)

@@ -104,9 +104,9 @@ def run(stage: Stage, params: Params, fast: Params, x: Signal, constant: bool = 
     if moving and constant:
         fixed, held = detached(still), Signal(x.values.detach(), x.timed)
         pull = torch.func.vjp(lambda weights: chained(stage.synapses, {**fixed, **weights}, held).values, detached(moving))[1]
-    own = _own({**params, **fast}, stage.name)
-    sent, noted = stage.population.apply(own, Signal(driven, x.timed), {})
-    neuron = stage.population.constants(own)
+    constants = own({**params, **fast}, stage.name)
+    sent, noted = stage.population.apply(constants, Signal(driven, x.timed), {})
+    neuron = stage.population.constants(constants)
     fields = type(neuron.rest(driven[0] if x.timed else driven))(**noted)
     learns = f"{stage.name}.recurrent" if f"{stage.name}.recurrent" in fast else None
     return sent, Shown(stage, neuron, fields, _pulled(pull, x.timed, learns, neuron.output(fields), constant), statistics)
@@ -115,7 +115,7 @@ def run(stage: Stage, params: Params, fast: Params, x: Signal, constant: bool = 
 def chained(layers: tuple[tuple[str, Layer], ...], params: Params, x: Signal) -> Signal:
     """The signal behind layers without state."""
     for name, layer in layers:
-        x = layer.apply(_own(params, name), x, {})[0]
+        x = layer.apply(own(params, name), x, {})[0]
     return x
 
 
@@ -148,6 +148,7 @@ def _nothing(current: Tensor) -> tuple[Params]:
     return ({},)
 
 
-def _own(params: Params, name: str) -> Params:
+def own(params: Params, name: str) -> Params:
+    """The parameters of one layer by their own names."""
     start = len(name) + 1
     return {key[start:]: value for key, value in params.items() if key.startswith(f"{name}.")}
