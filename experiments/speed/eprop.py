@@ -19,7 +19,6 @@ import json
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import partial
 from importlib.metadata import version
 
 import torch

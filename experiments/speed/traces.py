@@ -1,6 +1,6 @@
 """What is timed by `experiments.speed.eprop`: the gradient of one layer's weights over a long window, computed in five ways.
 
-    python -m experiments.speed.traces CASE CONTESTANT      (the rise of this process's memory, in megabytes)
+python -m experiments.speed.traces CASE CONTESTANT      (the rise of this process's memory, in megabytes)
 """
 
 import ctypes
@@ -91,8 +91,9 @@ def _bptt(case: Case, dtype: torch.dtype, loop: bool) -> Callable[[], Tensor]:
                 found.append(u)
             u = torch.stack(found)
         else:
-            u = lowpass(network.run(leaves, network.signal(x)).z[name], KAPPA)
-        output = F.linear(u, leaves["readout.weight"], leaves["readout.bias"])
+            z = network.run(leaves, network.signal(x)).z[name]
+            u = lowpass(F.linear(z, leaves["readout.weight"]), KAPPA)  # the filter where it is narrow
+        output = u + leaves["readout.bias"] if not loop else F.linear(u, leaves["readout.weight"], leaves["readout.bias"])
         loss = F.cross_entropy(output.flatten(0, 1), y.repeat(case.steps))
         return torch.autograd.grad(loss, list(leaves.values()))[0]
 

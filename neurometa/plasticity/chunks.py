@@ -13,7 +13,7 @@ from torch import Tensor
 from neurometa.core.adjoint import Adjoint, Signals, adjoint
 from neurometa.core.layer import Flatten, Linear
 from neurometa.core.lowpass import lowpass
-from neurometa.core.neuron import ALIF, CurrentLIF
+from neurometa.core.neuron import ALIF, IF, LIF, CurrentLIF
 from neurometa.errors import UserError
 from neurometa.plasticity.stages import Stage, own
 from neurometa.types import Params, Signal
@@ -23,7 +23,8 @@ class Traces(NamedTuple):
     """What is carried of one weight matrix, each (batch, post, pre).
 
     Attributes:
-        vectors: eligibility vector, one entry a component of the neuron: v, then a of ALIF or i of CurrentLIF.
+        vectors: eligibility vector, one entry a component of the neuron: v, then a of ALIF or i of CurrentLIF. The same for every
+            neuron, and kept once, where v leaks alike in all and no spike resets it.
         filtered: sum over the past of kappa^(steps ago) times eligibility; None where the readout does not filter.
     """
 
@@ -48,7 +49,7 @@ class Passed(NamedTuple):
 
     Attributes:
         neuron, fields: constants, and state over the chunk's time, each field (time, batch, n).
-        presynaptic: by the name of the fast weights, what they multiply, (time, batch, pre).
+        presynaptic: by the name of the fast weights, what they multiply, (time, batch, pre); a bias is the last column of its weights.
         before: state before the chunk, empty at the first.
     """
 
@@ -88,7 +89,7 @@ def forward(stage: Stage, params: Params, fast: Params, x: Tensor, state: Params
     weights, shown = {**params, **fast}, {}
     for name, layer in stage.synapses:
         if isinstance(layer, Linear):
-            shown[f"{name}.weight"], shown[f"{name}.bias"] = x, torch.ones_like(x[..., :1])
+            shown[f"{name}.weight"] = torch.cat([x, torch.ones_like(x[..., :1])], -1) if f"{name}.bias" in fast else x
         x = layer.apply(own(weights, name), Signal(x, True), {})[0].values
     sent, noted = stage.population.apply(own(weights, stage.name), Signal(x, True), state)
     neuron = stage.population.constants(own(weights, stage.name))
@@ -113,10 +114,12 @@ def learnt(passed: Passed, signal: Tensor, kappa: float, memory: Memory | None, 
     steps = len(signal)
     fading = kappa ** torch.arange(steps - 1, -1, -1, dtype=signal.dtype, device=signal.device).reshape(-1, 1, 1)
     back = lowpass(signal.flip(0), kappa).flip(0)
-    runs = [adjoint(passed.neuron, passed.fields, given, kernel) for given in (Signals(back), *_ends(passed))]
+    alike = _alike(passed.neuron)
+    runs = [adjoint(passed.neuron, passed.fields, given, kernel) for given in (Signals(back), *([] if alike else _ends(passed)))]
     if kappa > 0:
         runs.append(adjoint(passed.neuron, passed.fields, Signals(fading.expand_as(signal)), kernel))
     before = None if memory is None else [_incoming(passed, run) for run in runs]
+    leak = passed.neuron.decay ** torch.arange(steps - 1, -1, -1, dtype=signal.dtype, device=signal.device) if alike else None
     held = (1 - kappa) * (fading.flip(0) * kappa * signal).sum(0)
     weights, traces = {}, {}
     for name, x in passed.presynaptic.items():
@@ -124,13 +127,17 @@ def learnt(passed: Passed, signal: Tensor, kappa: float, memory: Memory | None, 
         added = [_summed(run.current, x) for run in runs[1:]]
         if memory is not None and before is not None:
             old = memory.traces[name]
-            added = [a + _weighed(b, old.vectors) for a, b in zip(added, before[1:], strict=True)]
-            weights[name] = weights[name] + sum((lam.unsqueeze(-1) * s).sum(0) for lam, s in zip(before[0], old.vectors, strict=True))
+            added = [_weighed(a, b, old.vectors) for a, b in zip(added, before[1:], strict=True)]
+            for factor, vector in zip(before[0], old.vectors, strict=True):
+                weights[name] = weights[name] + _over_examples(factor, vector)
             if old.filtered is not None:
-                weights[name] = weights[name] + (held.unsqueeze(-1) * old.filtered).sum(0)
-                added[-1] = added[-1] + kappa**steps * old.filtered
+                weights[name] = weights[name] + _over_examples(held, old.filtered)
+                added[-1] = torch.add(added[-1], old.filtered, alpha=kappa**steps)
+        if leak is not None:
+            own_trace = torch.tensordot(leak, x, dims=1).unsqueeze(1)
+            added.insert(0, own_trace if memory is None else own_trace + passed.neuron.decay**steps * memory.traces[name].vectors[0])
         traces[name] = Traces(tuple(added[:-1]), added[-1]) if kappa > 0 else Traces(tuple(added), None)
-    return {name: value.squeeze(-1) if name.endswith(".bias") else value for name, value in weights.items()}, traces
+    return weights, traces
 
 
 def _summed(current: Tensor, x: Tensor) -> Tensor:
@@ -138,9 +145,23 @@ def _summed(current: Tensor, x: Tensor) -> Tensor:
     return current.permute(1, 2, 0) @ x.transpose(0, 1)
 
 
-def _weighed(factors: list[Tensor], vectors: tuple[Tensor, ...]) -> Tensor:
-    """What earlier traces have become: (batch, post, pre)."""
-    return sum((f.unsqueeze(-1) * s for f, s in zip(factors[1:], vectors[1:], strict=True)), factors[0].unsqueeze(-1) * vectors[0])
+def _weighed(added: Tensor, factors: list[Tensor], vectors: tuple[Tensor, ...]) -> Tensor:
+    """What the chunk added, and what earlier traces have become: (batch, post, pre)."""
+    for factor, vector in zip(factors, vectors, strict=True):
+        added = torch.addcmul(added, factor.unsqueeze(-1), vector)
+    return added
+
+
+def _over_examples(factor: Tensor, vector: Tensor) -> Tensor:
+    """Sum over examples of factor_j vector_ji, the vector the same for all j where it has one row: (post, pre)."""
+    if vector.shape[1] == 1:
+        return factor.mT @ vector[:, 0]
+    return torch.einsum("bj,bji->ji", factor, vector)
+
+
+def _alike(neuron: Any) -> bool:
+    """Whether the membranes of all neurons remember their input alike: one leak, no reset of the trace, no other component."""
+    return type(neuron) in (LIF, IF) and not neuron.hard_reset and not isinstance(neuron.decay, Tensor)
 
 
 def _ends(passed: Passed) -> list[Signals]:

@@ -102,7 +102,9 @@ class EProp(NamedTuple):
             raise UserError("rule eprop with trace membrane given, which leaves out adaptation: neurons ALIF expected; choose trace exact")
 
         if self.online and not self.chunk:
-            raise UserError("rule eprop with updates online and chunk 0 given: say after how many steps weights move with chunk, such as 50")
+            raise UserError(
+                "rule eprop with updates online and chunk 0 given: say after how many steps weights move with chunk, such as 50"
+            )
         if self.chunk:
             self._refuse_chunks(taken)
 

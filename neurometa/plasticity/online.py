@@ -102,7 +102,7 @@ def chunk(rule: Rule, taken: Parts, still: Params, fast: Params, x: Tensor, y: T
     memories = []
     for i, (stage, one) in enumerate(zip(taken.stages, passed, strict=True)):
         found, traces = _learnt(rule, stage, one, still, to_u, error, average.decay, so_far.memories[i] if so_far.memories else None)
-        weights |= found
+        weights |= _apart(found, fast)
         memories.append(Memory({name: value[-1] for name, value in one.fields._asdict().items()}, traces))
     spikes = torch.stack([one.fields.z.detach().sum() for one in passed]).sum()
     done = work(fast, [(stage, one.fields.z) for stage, one in zip(taken.stages, passed, strict=True)], output)
@@ -120,6 +120,16 @@ def _learnt(rule: Rule, stage: Stage, one: chunks.Passed, still: Params, to_u: T
     shown = detached(one.presynaptic) if rule.truncate else one.presynaptic
     seen = chunks.Passed(neuron, fields, shown, one.before)
     return chunks.learnt(seen, signal, kappa, memory, stage.population.kernel)
+
+
+def _apart(weights: Params, fast: Params) -> Params:
+    """Biases apart from the weights whose last column they are."""
+    found = {}
+    for name, value in weights.items():
+        bias = f"{name.removesuffix('.weight')}.bias"
+        wide = name in fast and bias in fast and value.shape[1] > fast[name].shape[1]
+        found |= {name: value[:, :-1], bias: value[:, -1]} if wide else {name: value}
+    return found
 
 
 def _filtered(x: Tensor, kappa: float, before: Tensor | None) -> Tensor:
