@@ -9,7 +9,7 @@ all weights, once. Contestants take turns within each round; medians over rounds
     chunked      the same in chunks of 100 steps, whose memory does not grow with the window
     bptt         our own fused backpropagation through time
     bptt-loop    the same as a Python loop under autograd
-    naive        the definition: a trace at every synapse of every example, step by step; timed over 100 steps and scaled, it is linear in time
+    naive        the definition: a trace at every synapse of every example, step by step; timed over 100 steps and scaled up
 
 Before anything is timed, all must give the same gradient in float64: in one feed-forward layer e-prop is backpropagation.
 """

@@ -16,8 +16,9 @@ from neurometa.experiment.machine import machine
 from neurometa.meta import estimators
 from neurometa.meta.learner import Learner
 from neurometa.meta.trainer import Trainer, TrainerSettings
-from neurometa.plasticity import bptt, eprop, frozen, prototype
+from neurometa.plasticity import bptt, eprop, frozen, hebbian, prototype
 from neurometa.plasticity.base import Plasticity
+from neurometa.tasks import sinusoid
 from neurometa.tasks.augment import Augment
 from neurometa.tasks.omniglot import characters
 from neurometa.types import Network, TaskFamily
@@ -60,8 +61,15 @@ def learner(experiment: config.Experiment, ways: int) -> Learner:
 def _head(experiment: config.Experiment) -> int | None:
     """Classes that the slow readout knows; None where the rule writes it."""
     rule = experiment.plasticity
-    written = isinstance(rule, config.Prototype) or (isinstance(rule, config.BPTT | config.EProp) and rule.head == "zero")
+    written = isinstance(rule, config.Prototype) or getattr(rule, "head", "own") == "zero"
     return None if written else experiment.task.ways
+
+
+def _only_ways(experiment: config.Experiment) -> int | None:
+    """Classes that must be asked, because something slow has a row for each; None where any can."""
+    rule = experiment.plasticity
+    per_synapse = isinstance(rule, config.Hebbian) and rule.coefficients == "synapse"
+    return experiment.task.ways if per_synapse else _head(experiment)
 
 
 def trainer(experiment: config.Experiment, data: Path | None) -> Trainer:
@@ -75,6 +83,7 @@ def trainer(experiment: config.Experiment, data: Path | None) -> Trainer:
             f"which plasticity {_kind(experiment.plasticity)} does not allow: choose estimator first-order or reptile"
         )
     task = _training_task(experiment.task, data)
+    _refuse_still(experiment, built)
     begin = built.placed(start.parameters(experiment, built.network))
     return Trainer(built, task, estimator, TrainerSettings(**settings), experiment.seed, begin)
 
@@ -82,7 +91,8 @@ def trainer(experiment: config.Experiment, data: Path | None) -> Trainer:
 def question(experiment: config.Experiment) -> Question:
     """The question that the experiment's [evaluation] asks."""
     asked = experiment.evaluation
-    return Question(asked.ways, asked.shots, asked.queries)
+    ways = experiment.task.ways if regression(experiment.task) else asked.ways
+    return Question(ways, asked.shots, asked.queries)
 
 
 def unseen(experiment: config.Experiment, asked: Question, data: Path | None) -> TaskFamily:
@@ -92,11 +102,13 @@ def unseen(experiment: config.Experiment, asked: Question, data: Path | None) ->
         UserError: the learner's head has other ways, or the task has no such split, or the split shows classes of the training.
     """
     task, rule = experiment.task, experiment.plasticity
-    if _head(experiment) not in (None, asked.ways):
+    if isinstance(task, config.Sinusoid):
+        return _unseen_sines(asked)
+    if _only_ways(experiment) not in (None, asked.ways):
         raise UserError(
             f"{asked.ways} ways given, but this {_kind(rule)} learner has a head for the {task.ways} ways it is trained on: "
             f"evaluate with {task.ways} ways, or train with task.ways = {asked.ways} "
-            "(plasticity prototype, and bptt and eprop with head = 'zero', take any)"
+            "(plasticity prototype, and others with head = 'zero', take any)"
         )
     if isinstance(task, config.Glyphs):
         if asked.split not in (None, "unseen") or asked.within_alphabet:
@@ -112,6 +124,18 @@ def unseen(experiment: config.Experiment, asked: Question, data: Path | None) ->
     return tasks.omniglot(data, "unseen", split, asked.ways, asked.shots, asked.queries, task.binary, False, None, asked.within_alphabet)
 
 
+def regression(task: config.Task) -> bool:
+    """Whether a task asks for values rather than classes."""
+    return isinstance(task, config.Sinusoid)
+
+
+def _unseen_sines(asked: Question) -> TaskFamily:
+    """Sines that were not drawn in training: there are infinitely many."""
+    if asked.ways != 1 or asked.split is not None or asked.within_alphabet:
+        raise UserError("task sinusoid is a regression, which has no classes and no splits: leave out --ways, --split, --within-alphabet")
+    return tasks.Sinusoid(asked.shots, asked.queries)
+
+
 def describe(experiment: config.Experiment) -> str:
     """Say in one line what the network is, such as `conv 32-64-64-64, lif, direct encoding of 8 steps`."""
     built = experiment.network
@@ -121,7 +145,9 @@ def describe(experiment: config.Experiment) -> str:
     return f"{_kind(built)} {'-'.join(map(str, layers))}, {unit}{time}"
 
 
-def _training_task(task: config.Glyphs | config.Omniglot, data: Path | None) -> TaskFamily:
+def _training_task(task: config.Task, data: Path | None) -> TaskFamily:
+    if isinstance(task, config.Sinusoid):
+        return tasks.Sinusoid(task.shots, task.queries)
     augment = None if task.augment is None else Augment(task.augment.degrees, task.augment.scale, task.augment.shift_px)
     if isinstance(task, config.Glyphs):
         return tasks.glyphs("train", task.ways, task.shots, task.queries, task.binary, task.size, augment)
@@ -129,8 +155,7 @@ def _training_task(task: config.Glyphs | config.Omniglot, data: Path | None) -> 
 
 
 def _network(experiment: config.Experiment, head: int | None) -> network.Stack:
-    side = _side(experiment)
-    shape = (1, side, 1 if isinstance(experiment.encoding, config.Delta) else side)
+    shape = _shape(experiment)
     built, unit, steps = experiment.network, experiment.network.neuron, _steps(experiment)
     leak = units.leak(unit) if built.readout == "membrane" else 0.0
     if isinstance(built, config.MLP):
@@ -145,6 +170,16 @@ def _network(experiment: config.Experiment, head: int | None) -> network.Stack:
         steps=steps, features=built.features, readout_decay=leak, normalise_features=built.normalise_features, delay=built.delay,
         outputs=head,
     )  # fmt: skip
+
+
+def _shape(experiment: config.Experiment) -> tuple[int, ...]:
+    """Shape of one encoded example, without time."""
+    if isinstance(experiment.encoding, config.Population):
+        return (experiment.encoding.neurons,)
+    if isinstance(experiment.task, config.Sinusoid):
+        return (1,)
+    side = _side(experiment)
+    return (1, side, 1 if isinstance(experiment.encoding, config.Delta) else side)
 
 
 def _steps(experiment: config.Experiment) -> int:
@@ -169,14 +204,18 @@ def _encoder(experiment: config.Experiment) -> encode.Encoder:
         return encode.TauLatency(asked.steps, asked.tau, asked.threshold, asked.first, asked.linear, asked.normalise, asked.clip)
     if isinstance(asked, config.Delta):
         return encode.Delta(asked.threshold, asked.off, asked.padding)
+    if isinstance(asked, config.Population):
+        return encode.Population(_steps(experiment), asked.neurons, -sinusoid.REACH, sinusoid.REACH, asked.width, asked.gain)
     return encode.Latency(asked.steps)
 
 
-def _plasticity(rule: config.Prototype | config.Frozen | config.BPTT | config.EProp, net: Network, ways: int) -> Plasticity:
+def _plasticity(rule: config.Rule, net: Network, ways: int) -> Plasticity:
     if isinstance(rule, config.Prototype):
         return prototype.Prototype(ways)
     if isinstance(rule, config.Frozen):
         return frozen.Frozen()
+    if isinstance(rule, config.Hebbian):
+        return _hebbian(rule, ways)
     _refuse_still_weights(rule, net)
     written = ways if rule.head == "zero" else None
     if isinstance(rule, config.EProp):
@@ -207,6 +246,16 @@ def _refuse_still_weights(rule: config.BPTT | config.EProp, net: Network) -> Non
         raise UserError(f'plasticity.fast is empty, so {kind} would change nothing: name patterns such as "*", or choose plasticity frozen')
 
 
+def _hebbian(rule: config.Hebbian, ways: int) -> hebbian.Hebbian:
+    if rule.trace and not rule.gated:
+        raise UserError(f"plasticity.trace = {rule.trace} is what a gate reaches back to: set plasticity.gated = true, or trace = 0")
+    change = {"hebb": hebbian.hebb, "oja": hebbian.oja, "memory": hebbian.memory}[rule.rule]
+    own = rule.head == "own"
+    return hebbian.Hebbian(
+        ways, change, rule.coefficients, own, rule.gated, rule.trace, rule.normalise, rule.eta, rule.keep, rule.alpha
+    )  # fmt: skip
+
+
 def _estimator(kind: config.Unrolled | config.FirstOrder | config.Reptile) -> estimators.Estimator:
     if isinstance(kind, config.Unrolled):
         return estimators.Unrolled()
@@ -217,6 +266,7 @@ def _refuse_pairs(experiment: config.Experiment) -> None:
     """Everything about two fields that one field's type cannot say."""
     rule, outer = experiment.plasticity, experiment.estimator
     _refuse_segments(experiment)
+    _refuse_regression(experiment)
     if isinstance(rule, config.BPTT | config.EProp) and rule.rates != "fixed" and not isinstance(outer, config.Unrolled):
         raise UserError(
             f"estimator {_kind(outer)} gives learnt rates no gradient (plasticity.rates = {rule.rates!r}): "
@@ -233,7 +283,8 @@ def _refuse_pairs(experiment: config.Experiment) -> None:
             "estimator reptile follows slow weights that move, and with plasticity.head = 'zero' the readout is none of them: "
             "name other weights in plasticity.fast, or choose head = 'own' or estimator unrolled"
         )
-    if isinstance(experiment.network.neuron, config.ReLU) and not isinstance(experiment.encoding, config.Direct):
+    timeless = isinstance(experiment.encoding, config.Direct | config.Population)
+    if isinstance(experiment.network.neuron, config.ReLU) and not timeless:
         raise UserError(f"neuron relu has no time, encoding {_kind(experiment.encoding)} needs it: choose encoding direct, or neuron lif")
     if isinstance(experiment.encoding, config.TauLatency) and experiment.encoding.first >= experiment.encoding.steps:
         given = f"encoding.first = {experiment.encoding.first} with encoding.steps = {experiment.encoding.steps}"
@@ -250,6 +301,34 @@ def _refuse_pairs(experiment: config.Experiment) -> None:
         )
     if experiment.evaluation.episodes < 2:
         raise UserError("evaluation.episodes = 1, expected at least 2: one episode has no interval")
+
+
+def _refuse_regression(experiment: config.Experiment) -> None:
+    """What cannot be done with numbers, and what only can with them."""
+    task, net, encoding = experiment.task, experiment.network, experiment.encoding
+    if isinstance(task, config.Sinusoid) != isinstance(encoding, config.Population):
+        if not isinstance(task, config.Sinusoid):
+            raise UserError(
+                f"encoding population shows one number, task {_kind(task)} has pictures: choose encoding direct, or task sinusoid"
+            )
+        if not isinstance(encoding, config.Direct):
+            raise UserError(f"encoding {_kind(encoding)} takes values from 0 to 1, task sinusoid has others: choose encoding population")
+    if not isinstance(task, config.Sinusoid):
+        return
+    if isinstance(net, config.Conv):
+        raise UserError("network conv sees pictures, task sinusoid has one number: choose network mlp")
+    if experiment.training.redeal:
+        raise UserError("training.redeal deals examples by class, task sinusoid has none: choose redeal false")
+    if isinstance(experiment.plasticity, config.Prototype):
+        raise UserError("plasticity prototype averages the examples of a class, task sinusoid has none: choose bptt or hebbian")
+
+
+def _refuse_still(experiment: config.Experiment, built: Learner) -> None:
+    """Patterns of `training.trains` that move nothing."""
+    names = list(built.init(torch.Generator()))
+    for pattern in experiment.training.trains or ("",):
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise UserError(f"training.trains names {pattern!r}, which matches nothing; expected a pattern over {', '.join(names)}")
 
 
 def _readout_alone(rule: config.BPTT | config.EProp) -> bool:

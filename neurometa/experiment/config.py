@@ -183,6 +183,18 @@ class Delta(_Strict, frozen=True, tag="delta", tag_field="kind"):
     padding: bool = False
 
 
+class Population(_Strict, frozen=True, tag="population", tag_field="kind"):
+    """A number as the activity of neurons that each prefer another."""
+
+    steps: Count = 8
+    neurons: Annotated[int, Meta(ge=2)] = 20
+    width: Positive = 1.0
+    gain: Positive = 1.0
+
+
+Encoding = Direct | Rate | Latency | TauLatency | Delta | Population
+
+
 class Conv(_Strict, frozen=True, tag="conv", tag_field="kind"):
     """Stack of convolution, normalisation, neuron, pooling; one entry of `channels`, `strides`, `pools` a layer."""
 
@@ -244,6 +256,21 @@ class Omniglot(_Strict, frozen=True, tag="omniglot", tag_field="kind"):
     augment: Augment | None = None
 
 
+class Sinusoid(_Strict, frozen=True, tag="sinusoid", tag_field="kind"):
+    """Regression: sines of their own amplitude and phase, each learnt from a few points."""
+
+    shots: Count = 10
+    queries: Count = 10
+
+    @property
+    def ways(self) -> int:
+        """Outputs: the value of the sine."""
+        return 1
+
+
+Task = Glyphs | Omniglot | Sinusoid
+
+
 class Prototype(_Strict, frozen=True, tag="prototype", tag_field="kind"):
     """Closed form: readout weights 2 c and bias -|c|^2 for each class mean c."""
 
@@ -282,6 +309,23 @@ class EProp(_Strict, frozen=True, tag="eprop", tag_field="kind"):
     target_rate: Fraction = 0.1
 
 
+class Hebbian(_Strict, frozen=True, tag="hebbian", tag_field="kind"):
+    """Differentiable plasticity: Hebbian traces bind features to labels, their coefficients are meta-learned."""
+
+    rule: Literal["hebb", "oja", "memory"] = "oja"
+    coefficients: Literal["one", "feature", "synapse"] = "feature"
+    head: Literal["own", "zero"] = "zero"
+    gated: bool = False
+    trace: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    normalise: bool = True
+    eta: Annotated[float, Meta(gt=0, lt=1)] = 0.5
+    keep: Annotated[float, Meta(gt=0, lt=1)] = 0.95
+    alpha: float = 1.0
+
+
+Rule = Prototype | Frozen | BPTT | EProp | Hebbian
+
+
 class Unrolled(_Strict, frozen=True, tag="unrolled", tag_field="kind"):
     """Exact gradient through the inner loop (second order)."""
 
@@ -311,6 +355,7 @@ class Training(_Strict, frozen=True):
     segments: Count = 1
     kernel: Literal["auto", "reference", "numba", "triton"] = "auto"
     start: str | None = None
+    trains: tuple[str, ...] = ("*",)
 
 
 class Evaluation(_Strict, frozen=True):
@@ -327,11 +372,11 @@ class Experiment(_Strict, frozen=True):
     """A whole experiment, as in experiments/*.toml."""
 
     name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]*$")]
-    task: Glyphs | Omniglot
+    task: Task
     seed: int = 0
     network: Conv | MLP = Conv()
-    encoding: Direct | Rate | Latency | TauLatency | Delta = Direct()
-    plasticity: Prototype | Frozen | BPTT | EProp = Prototype()
+    encoding: Encoding = Direct()
+    plasticity: Rule = Prototype()
     estimator: Unrolled | FirstOrder | Reptile = Unrolled()
     training: Training = Training()
     evaluation: Evaluation = Evaluation()

@@ -1,5 +1,6 @@
 """Estimate the energy and latency of learners on chips and write down what came out, in the schema of estimate.json."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -166,7 +167,7 @@ def _accuracy(run: Run, measured: Measured) -> dict[str, float | None]:
         found = folder.read_json(run.summary).get("accuracy")
         if found:
             return {"mean": found["mean"], "ci95": found["ci95"]}
-    return {"mean": 100 * measured.accuracy, "ci95": None}
+    return {"mean": None if math.isnan(measured.accuracy) else 100 * measured.accuracy, "ci95": None}
 
 
 def _counts(work: Workload) -> dict[str, Any]:

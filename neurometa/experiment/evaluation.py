@@ -76,19 +76,21 @@ def summarise(run: Run, asked: Question, measured: Evaluated, seed: int, wall_s:
     episodes = len(measured.after)
     split = _split(run, asked)
     described = {"kind": msgspec.to_builtins(run.experiment.task)["kind"], "split": split}
-    flags = ["--ways", asked.ways, "--shots", asked.shots, "--queries", asked.queries, "--episodes", episodes, "--seed", seed]
+    ways = [] if build.regression(run.experiment.task) else ["--ways", asked.ways]
+    flags = [*ways, "--shots", asked.shots, "--queries", asked.queries, "--episodes", episodes, "--seed", seed]
     if asked.split:
         flags += ["--split", asked.split]
     if asked.within_alphabet:
         flags += ["--within-alphabet"]
+    kind, stated = ("mse", spread) if build.regression(run.experiment.task) else ("accuracy", percent)
     return {
         "schema": SCHEMA,
         "experiment": run.experiment.name,
         "task": {**described, "ways": asked.ways, "shots": asked.shots, "queries": asked.queries},
         "episodes": episodes,
-        "accuracy": percent(measured.after),
-        "before_adaptation": percent(measured.before),
-        "zeroed_hidden": None if measured.zeroed is None else percent(measured.zeroed),
+        kind: stated(measured.after),
+        "before_adaptation": stated(measured.before),
+        "zeroed_hidden": None if measured.zeroed is None else stated(measured.zeroed),
         "parameters": measured.parameters,
         "spikes_per_inference": measured.spikes_per_inference,
         "rates": {layer: 100.0 * rate for layer, rate in measured.rates.items()},
@@ -102,8 +104,13 @@ def summarise(run: Run, asked: Question, measured: Evaluated, seed: int, wall_s:
 
 def percent(accuracies: Tensor) -> dict[str, float]:
     """Mean over episodes and half-width of its 95 % interval, 1.96 * standard deviation / sqrt(episodes), both in points."""
-    points = 100.0 * accuracies.double()
-    return {"mean": points.mean().item(), "ci95": 1.96 * points.std().item() / math.sqrt(len(points))}
+    return spread(100.0 * accuracies.double())
+
+
+def spread(values: Tensor) -> dict[str, float]:
+    """Mean over episodes and half-width of its 95 % interval, 1.96 * standard deviation / sqrt(episodes)."""
+    values = values.double()
+    return {"mean": values.mean().item(), "ci95": 1.96 * values.std().item() / math.sqrt(len(values))}
 
 
 def name(run: Run, asked: Question, seed: int) -> str:

@@ -1,6 +1,7 @@
 """A training session: from a run folder, at whatever step it stands, to its summary. Stopped or killed, it goes on bit-identically."""
 
 import contextlib
+import math
 import shlex
 import signal
 import threading
@@ -121,7 +122,7 @@ def _train(run: Run, trainer: Trainer, metrics: Metrics, data: Path | None, watc
             due = progress.step % run.experiment.training.checkpoint_every == 0 or trainer.done or bool(stop)
             if due or progress.step % EVERY == 0:
                 mean = {"loss": sum(losses) / len(losses), "accuracy": sum(accuracies) / len(accuracies)}
-                metrics.write({"step": progress.step, **mean, **spent()})
+                metrics.write({"step": progress.step, **{name: x for name, x in mean.items() if not math.isnan(x)}, **spent()})
                 watch.at(progress.step, trainer.total, **mean)
                 losses.clear()
                 accuracies.clear()

@@ -122,5 +122,5 @@ def _shown(body: Any, params: Params, data: Data) -> Record:
 def _features(head: Any, record: Record, data: Data) -> Data:
     """What the readout is given, task by task: untimed, or where neurons follow the readout, as a window."""
     if record.output.ndim > len(head.shape) + 1:
-        return Data(record.output.unflatten(1, data.y.shape).movedim(0, 1), data.y)
-    return Data(record.output.unflatten(0, data.y.shape), data.y)
+        return data._replace(x=record.output.unflatten(1, data.y.shape[:2]).movedim(0, 1))
+    return data._replace(x=record.output.unflatten(0, data.y.shape[:2]))

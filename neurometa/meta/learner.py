@@ -5,8 +5,8 @@ from typing import NamedTuple
 import torch
 
 from neurometa.core.encode import Encoder
-from neurometa.core.loss import accuracy, cross_entropy
-from neurometa.plasticity.base import Plasticity
+from neurometa.core.loss import task_accuracy, task_loss
+from neurometa.plasticity.base import Noisy, Plasticity
 from neurometa.types import Adapted, Data, Episode, Measures, Network, Params
 
 
@@ -41,14 +41,17 @@ class Learner(NamedTuple):
             x = self.encoder.encode(data.x, generator).to(self.device)
             return Data(x.movedim(0, 1) if x.ndim > data.x.ndim else x, data.y.to(self.device))
 
-        return Episode(one(episodes.support), one(episodes.query))
+        support, rule = one(episodes.support), self.plasticity
+        if isinstance(rule, Noisy):
+            support = support._replace(noise=self.placed(rule.draw(episodes.support, generator)))
+        return Episode(support, one(episodes.query))
 
     def adapt(self, slow: Params, support: Data) -> Adapted:
         """Run the plasticity on one encoded support set."""
-        return self.plasticity.adapt(self.network, slow, support)
+        return self.plasticity.adapt(self.network, slow, support, support.noise or None)
 
     def outcome(self, slow: Params, adapted: Adapted, query: Data) -> Measures:
         """Run the adapted network on one encoded query set, normalised by the statistics of the slow weights or else of the support."""
         params = {**slow, **adapted.statistics, **adapted.fast}
         output = self.network.run(params, self.network.signal(query.x)).output
-        return Measures(cross_entropy(output, query.y), accuracy(output.detach(), query.y), adapted.finite, adapted.statistics)
+        return Measures(task_loss(output, query.y), task_accuracy(output.detach(), query.y), adapted.finite, adapted.statistics)

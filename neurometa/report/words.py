@@ -55,6 +55,8 @@ def material(run: Reading) -> str:
     kind = part(run, "task", "kind")
     if kind == "omniglot":
         return "handwritten characters (Omniglot)"
+    if kind == "sinusoid":
+        return "sines of other amplitudes and phases"
     return "printed characters drawn from a dozen typefaces" if kind == "glyphs" else f"the task {kind!r}"
 
 
@@ -83,6 +85,8 @@ def plasticity(run: Reading) -> str:
         moved = "only its last layer" if all(str(pattern).startswith("readout") for pattern in fast) else moved
         start = ", the last layer from zero" if rule.get("head") == "zero" else ""
         return f"takes {count(rule.get('steps', 0), 'step')} of gradient descent on the examples, moving {moved}{start}"
+    if kind == "hebbian":
+        return "binds what it sees in each example to the example's name by a Hebbian rule; only its last layer moves"
     return f"follows the rule {kind!r}"
 
 

@@ -55,6 +55,20 @@ def test_an_evaluation_with_other_ways_than_a_fixed_head_is_refused(experiment, 
     refused(experiment({"plasticity.kind": rule, "evaluation.ways": 5}), "5 ways given", "3 ways it is trained on")
 
 
+def test_patterns_of_what_is_trained_must_match_something(experiment):
+    refused(experiment({"training.trains": ["prototipe.*"]}), "'prototipe.*'", "prototype.log_scale")
+    moved = build.trainer(experiment({"training.trains": ["prototype.*"]}), None)
+    assert set(moved.slow) == {"prototype.log_scale"}
+
+
+def test_a_hebbian_learner_takes_any_ways_unless_each_synapse_has_a_coefficient(experiment):
+    hebbian = {"plasticity.kind": "hebbian", "evaluation.ways": 5}
+    assert build.unseen(experiment(hebbian), build.question(experiment(hebbian)), None).ways == 5
+    refused(experiment({**hebbian, "plasticity.coefficients": "synapse"}), "5 ways given", "3 ways it is trained on")
+    refused(experiment({**hebbian, "plasticity.head": "own"}), "5 ways given")
+    refused(experiment({**hebbian, "plasticity.trace": 0.5}), "plasticity.gated = true")
+
+
 ZERO = {**BPTT, "plasticity.head": "zero"}
 
 
@@ -138,7 +152,10 @@ def test_every_network_takes_a_step_with_every_encoding(experiment, encoding, fe
 
 @pytest.mark.parametrize(
     ("rule", "estimator"),
-    [*((rule, estimator) for rule in ("prototype", "frozen", "bptt") for estimator in ("unrolled", "first-order")), ("bptt", "reptile")],
+    [
+        *((rule, estimator) for rule in ("prototype", "frozen", "bptt", "hebbian") for estimator in ("unrolled", "first-order")),
+        ("bptt", "reptile"),
+    ],
 )
 def test_every_pair_that_is_not_refused_changes_slow_weights(experiment, rule, estimator):
     changes = {"plasticity.kind": rule, "estimator.kind": estimator, **({"plasticity.steps": 2} if rule == "bptt" else {})}

@@ -290,3 +290,17 @@ def test_a_run_begins_with_the_parameters_that_it_is_given_and_refuses_those_of_
     for wrong in ({"linear9.weight": torch.ones(2)}, {"linear1.weight": torch.ones(2, 3)}):
         with pytest.raises(UserError, match=r"start has linear\d\.weight of shape .* expected some of linear1\.weight \(7, 16\)"):
             Trainer(learner, TASK, Unrolled(), TrainerSettings(2), 0, start=wrong)
+
+
+def test_only_the_slow_parameters_that_are_to_be_trained_move_and_a_restored_run_keeps_the_others() -> None:
+    whole = trainer(rule="learnt", trains=("bptt.*",))
+    before = {name: value.clone() for name, value in whole.parameters().items()}
+    whole.step()
+    after = whole.parameters()
+    assert {name for name in before if not torch.equal(before[name], after[name])} == {"bptt.log_rate"}
+    again = trainer(rule="learnt", trains=("bptt.*",), seed=99)
+    again.restore(whole.snapshot(), 1)
+    assert same(again.parameters(), after)
+    assert again.step() == whole.step()
+    with pytest.raises(UserError, match=r"lacks linear1\.weight"):
+        again.restore({name: value for name, value in whole.snapshot().items() if name != "buffer/linear1.weight"}, 1)
