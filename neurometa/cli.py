@@ -84,14 +84,14 @@ def evaluate(
     What is left out is taken from the [evaluation] of its experiment.
     """
     from neurometa.experiment import evaluation, folder, load, progress
-    from neurometa.experiment.build import Question
+    from neurometa.experiment.build import Question, question
     from neurometa.experiment.override import Override
 
     opened = folder.open_run(path)
     by_hand = [Override(("training", field), value) for field, value in (("device", device), ("kernel", kernel)) if value is not None]
     opened = opened._replace(experiment=load.changed(opened.experiment, by_hand, "evaluate"))
-    default = opened.experiment.evaluation
-    asked = Question(ways or default.ways, shots or default.shots, queries or default.queries, split, within_alphabet)
+    default, own = opened.experiment.evaluation, question(opened.experiment)
+    asked = Question(ways or own.ways, shots or own.shots, queries or own.queries, split, within_alphabet)
     seed = default.seed if seed is None else seed
     summary = evaluation.ask(opened, asked, episodes or default.episodes, seed, data, progress.watch(quiet=as_json))
     if as_json:
@@ -289,11 +289,18 @@ def _show(summary: dict[str, Any]) -> None:
 
     task = summary["task"]
     asked = f"{task['kind']} {summary['split']}, {task['ways']}-way {task['shots']}-shot"
+    if "mse" in summary:
+        asked = f"{task['kind']}, {task['shots']} examples"
     _out(f"{summary['experiment']}: {summary['episodes']} episodes of {asked}")
     table = Table(show_header=False)
-    for label, key in (("accuracy", "accuracy"), ("before adaptation", "before_adaptation"), ("hidden updates zeroed", "zeroed_hidden")):
+    for label, key in (
+        ("squared error", "mse"),
+        ("accuracy", "accuracy"),
+        ("before adaptation", "before_adaptation"),
+        ("hidden updates zeroed", "zeroed_hidden"),
+    ):
         if summary.get(key):
-            table.add_row(label, _interval(summary[key], 100 / task["ways"]))
+            table.add_row(label, _error(summary[key]) if "mse" in summary else _interval(summary[key], 100 / task["ways"]))
     table.add_row("spikes per inference", f"{summary['spikes_per_inference']:,.0f}")
     table.add_row("firing rates", "  ".join(f"{layer} {rate:.1f} %" for layer, rate in summary["rates"].items()) or "none: not spiking")
     table.add_row("parameters", f"{summary['parameters']:,}")
@@ -320,3 +327,8 @@ def _interval(measured: dict[str, float], chance: float) -> str:
     if measured["ci95"] == 0 and abs(measured["mean"] - chance) < 1e-4:
         return f"{chance:.2f} %, chance: every answer is the same"
     return f"{measured['mean']:.2f} ± {measured['ci95']:.2f} %"
+
+
+def _error(measured: dict[str, float]) -> str:
+    """A mean squared error, in squared units of the target."""
+    return f"{measured['mean']:.3f} ± {measured['ci95']:.3f}"

@@ -18,6 +18,7 @@ from neurometa.meta.learner import Learner
 from neurometa.meta.trainer import Trainer, TrainerSettings
 from neurometa.plasticity import bptt, eprop, frozen, hebbian, prototype
 from neurometa.plasticity.base import Plasticity
+from neurometa.tasks import sinusoid
 from neurometa.tasks.augment import Augment
 from neurometa.tasks.omniglot import characters
 from neurometa.types import Network, TaskFamily
@@ -102,7 +103,8 @@ def training_task(experiment: config.Experiment, data: Path | None) -> TaskFamil
 def question(experiment: config.Experiment) -> Question:
     """The question that the experiment's [evaluation] asks."""
     asked = experiment.evaluation
-    return Question(asked.ways, asked.shots, asked.queries)
+    ways = experiment.task.ways if regression(experiment.task) else asked.ways
+    return Question(ways, asked.shots, asked.queries)
 
 
 def unseen(experiment: config.Experiment, asked: Question, data: Path | None) -> TaskFamily:
@@ -112,6 +114,8 @@ def unseen(experiment: config.Experiment, asked: Question, data: Path | None) ->
         UserError: the learner's head has other ways, or the task has no such split, or the split shows classes of the training.
     """
     task, rule = experiment.task, experiment.plasticity
+    if isinstance(task, config.Sinusoid):
+        return _unseen_sines(asked)
     if _only_ways(experiment) not in (None, asked.ways):
         raise UserError(
             f"{asked.ways} ways given, but this {_kind(rule)} learner has a head for the {task.ways} ways it is trained on: "
@@ -134,7 +138,14 @@ def unseen(experiment: config.Experiment, asked: Question, data: Path | None) ->
 
 def regression(task: config.Task) -> bool:
     """Whether a task asks for values rather than classes."""
-    return False
+    return isinstance(task, config.Sinusoid)
+
+
+def _unseen_sines(asked: Question) -> TaskFamily:
+    """Sines that were not drawn in training: there are infinitely many."""
+    if asked.ways != 1 or asked.split is not None or asked.within_alphabet:
+        raise UserError("task sinusoid is a regression, which has no classes and no splits: leave out --ways, --split, --within-alphabet")
+    return tasks.Sinusoid(asked.shots, asked.queries)
 
 
 def describe(experiment: config.Experiment) -> str:
@@ -147,6 +158,8 @@ def describe(experiment: config.Experiment) -> str:
 
 
 def _training_task(task: config.Task, data: Path | None) -> TaskFamily:
+    if isinstance(task, config.Sinusoid):
+        return tasks.Sinusoid(task.shots, task.queries)
     augment = None if task.augment is None else Augment(task.augment.degrees, task.augment.scale, task.augment.shift_px)
     if isinstance(task, config.Glyphs):
         return tasks.glyphs("train", task.ways, task.shots, task.queries, task.binary, task.size, augment)
@@ -154,8 +167,7 @@ def _training_task(task: config.Task, data: Path | None) -> TaskFamily:
 
 
 def _network(experiment: config.Experiment, head: int | None) -> network.Stack:
-    side = _side(experiment)
-    shape = (1, side, 1 if isinstance(experiment.encoding, config.Delta) else side)
+    shape = _shape(experiment)
     built, unit, steps = experiment.network, experiment.network.neuron, _steps(experiment)
     leak = units.leak(unit) if built.readout == "membrane" else 0.0
     if isinstance(built, config.MLP):
@@ -170,6 +182,16 @@ def _network(experiment: config.Experiment, head: int | None) -> network.Stack:
         steps=steps, features=built.features, readout_decay=leak, normalise_features=built.normalise_features, delay=built.delay,
         outputs=head,
     )  # fmt: skip
+
+
+def _shape(experiment: config.Experiment) -> tuple[int, ...]:
+    """Shape of one encoded example, without time."""
+    if isinstance(experiment.encoding, config.Population):
+        return (experiment.encoding.neurons,)
+    if isinstance(experiment.task, config.Sinusoid):
+        return (1,)
+    side = _side(experiment)
+    return (1, side, 1 if isinstance(experiment.encoding, config.Delta) else side)
 
 
 def _steps(experiment: config.Experiment) -> int:
@@ -194,6 +216,8 @@ def _encoder(experiment: config.Experiment) -> encode.Encoder:
         return encode.TauLatency(asked.steps, asked.tau, asked.threshold, asked.first, asked.linear, asked.normalise, asked.clip)
     if isinstance(asked, config.Delta):
         return encode.Delta(asked.threshold, asked.off, asked.padding)
+    if isinstance(asked, config.Population):
+        return encode.Population(_steps(experiment), asked.neurons, -sinusoid.REACH, sinusoid.REACH, asked.width, asked.gain)
     return encode.Latency(asked.steps)
 
 
@@ -209,7 +233,7 @@ def _plasticity(rule: config.Rule, net: Network, ways: int) -> Plasticity:
     if isinstance(rule, config.EProp):
         built = eprop.EProp(
             rule.steps, rule.rate, rule.rates, rule.hidden_rate, rule.fast, written, rule.feedback, rule.output, rule.trace, rule.examples,
-            rule.truncate == "traces", rule.target_rate, rule.regularisation,
+            rule.chunk, rule.updates == "online", rule.truncate == "traces", rule.target_rate, rule.regularisation,
         )  # fmt: skip
         built.refuse(net)
         return built
@@ -254,6 +278,7 @@ def _refuse_pairs(experiment: config.Experiment) -> None:
     """Everything about two fields that one field's type cannot say."""
     rule, outer = experiment.plasticity, experiment.estimator
     _refuse_segments(experiment)
+    _refuse_regression(experiment)
     if isinstance(rule, config.BPTT | config.EProp) and rule.rates != "fixed" and not isinstance(outer, config.Unrolled):
         raise UserError(
             f"estimator {_kind(outer)} gives learnt rates no gradient (plasticity.rates = {rule.rates!r}): "
@@ -270,7 +295,8 @@ def _refuse_pairs(experiment: config.Experiment) -> None:
             "estimator reptile follows slow weights that move, and with plasticity.head = 'zero' the readout is none of them: "
             "name other weights in plasticity.fast, or choose head = 'own' or estimator unrolled"
         )
-    if isinstance(experiment.network.neuron, config.ReLU) and not isinstance(experiment.encoding, config.Direct):
+    timeless = isinstance(experiment.encoding, config.Direct | config.Population)
+    if isinstance(experiment.network.neuron, config.ReLU) and not timeless:
         raise UserError(f"neuron relu has no time, encoding {_kind(experiment.encoding)} needs it: choose encoding direct, or neuron lif")
     if isinstance(experiment.encoding, config.TauLatency) and experiment.encoding.first >= experiment.encoding.steps:
         given = f"encoding.first = {experiment.encoding.first} with encoding.steps = {experiment.encoding.steps}"
@@ -287,6 +313,26 @@ def _refuse_pairs(experiment: config.Experiment) -> None:
         )
     if experiment.evaluation.episodes < 2:
         raise UserError("evaluation.episodes = 1, expected at least 2: one episode has no interval")
+
+
+def _refuse_regression(experiment: config.Experiment) -> None:
+    """What cannot be done with numbers, and what only can with them."""
+    task, net, encoding = experiment.task, experiment.network, experiment.encoding
+    if isinstance(task, config.Sinusoid) != isinstance(encoding, config.Population):
+        if not isinstance(task, config.Sinusoid):
+            raise UserError(
+                f"encoding population shows one number, task {_kind(task)} has pictures: choose encoding direct, or task sinusoid"
+            )
+        if not isinstance(encoding, config.Direct):
+            raise UserError(f"encoding {_kind(encoding)} takes values from 0 to 1, task sinusoid has others: choose encoding population")
+    if not isinstance(task, config.Sinusoid):
+        return
+    if isinstance(net, config.Conv):
+        raise UserError("network conv sees pictures, task sinusoid has one number: choose network mlp")
+    if experiment.training.redeal:
+        raise UserError("training.redeal deals examples by class, task sinusoid has none: choose redeal false")
+    if isinstance(experiment.plasticity, config.Prototype):
+        raise UserError("plasticity prototype averages the examples of a class, task sinusoid has none: choose bptt or hebbian")
 
 
 def _refuse_still(experiment: config.Experiment, built: Learner) -> None:

@@ -183,6 +183,18 @@ class Delta(_Strict, frozen=True, tag="delta", tag_field="kind"):
     padding: bool = False
 
 
+class Population(_Strict, frozen=True, tag="population", tag_field="kind"):
+    """A number as the activity of neurons that each prefer another."""
+
+    steps: Count = 8
+    neurons: Annotated[int, Meta(ge=2)] = 20
+    width: Positive = 1.0
+    gain: Positive = 1.0
+
+
+Encoding = Direct | Rate | Latency | TauLatency | Delta | Population
+
+
 class Conv(_Strict, frozen=True, tag="conv", tag_field="kind"):
     """Stack of convolution, normalisation, neuron, pooling; one entry of `channels`, `strides`, `pools` a layer."""
 
@@ -244,7 +256,19 @@ class Omniglot(_Strict, frozen=True, tag="omniglot", tag_field="kind"):
     augment: Augment | None = None
 
 
-Task = Glyphs | Omniglot
+class Sinusoid(_Strict, frozen=True, tag="sinusoid", tag_field="kind"):
+    """Regression: sines of their own amplitude and phase, each learnt from a few points."""
+
+    shots: Count = 10
+    queries: Count = 10
+
+    @property
+    def ways(self) -> int:
+        """Outputs: the value of the sine."""
+        return 1
+
+
+Task = Glyphs | Omniglot | Sinusoid
 
 
 class Prototype(_Strict, frozen=True, tag="prototype", tag_field="kind"):
@@ -278,6 +302,8 @@ class EProp(_Strict, frozen=True, tag="eprop", tag_field="kind"):
     output: Literal["membrane", "running-mean", "time-mean"] = "membrane"
     trace: Literal["exact", "plain", "membrane"] = "exact"
     examples: Literal["batch", "single"] = "batch"
+    chunk: Annotated[int, Meta(ge=0)] = 0
+    updates: Literal["end", "online"] = "end"
     truncate: Literal["none", "traces"] = "none"
     regularisation: NotNegative = 0.0
     target_rate: Fraction = 0.1
@@ -350,7 +376,7 @@ class Experiment(_Strict, frozen=True):
     task: Task
     seed: int = 0
     network: Conv | MLP = Conv()
-    encoding: Direct | Rate | Latency | TauLatency | Delta = Direct()
+    encoding: Encoding = Direct()
     plasticity: Rule = Prototype()
     estimator: Unrolled | FirstOrder | Reptile = Unrolled()
     training: Training = Training()

@@ -75,7 +75,8 @@ def summarise(run: Run, asked: Question, measured: Evaluated, seed: int, wall_s:
     episodes = len(measured.after)
     split = _split(run, asked)
     described = {"kind": msgspec.to_builtins(run.experiment.task)["kind"], "split": split}
-    flags = ["--ways", asked.ways, "--shots", asked.shots, "--queries", asked.queries, "--episodes", episodes, "--seed", seed]
+    ways = [] if build.regression(run.experiment.task) else ["--ways", asked.ways]
+    flags = [*ways, "--shots", asked.shots, "--queries", asked.queries, "--episodes", episodes, "--seed", seed]
     if asked.split:
         flags += ["--split", asked.split]
     if asked.within_alphabet:

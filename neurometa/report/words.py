@@ -69,6 +69,8 @@ def material(run: Reading) -> str:
     kind = part(run, "task", "kind")
     if kind == "omniglot":
         return "handwritten characters (Omniglot)"
+    if kind == "sinusoid":
+        return "sines of other amplitudes and phases"
     return "printed characters drawn from a dozen typefaces" if kind == "glyphs" else f"the task {kind!r}"
 
 

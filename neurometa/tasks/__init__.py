@@ -4,5 +4,6 @@ from neurometa.tasks.augment import Augment
 from neurometa.tasks.base import ImageClasses
 from neurometa.tasks.glyphs import glyphs
 from neurometa.tasks.omniglot import omniglot
+from neurometa.tasks.sinusoid import Sinusoid
 
-__all__ = ["Augment", "ImageClasses", "glyphs", "omniglot"]
+__all__ = ["Augment", "ImageClasses", "Sinusoid", "glyphs", "omniglot"]
