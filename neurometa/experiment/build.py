@@ -12,11 +12,11 @@ from neurometa.core import encode, network
 from neurometa.core.segments import Segmented
 from neurometa.errors import UserError
 from neurometa.experiment import config, rules, start, units
-from neurometa.experiment.machine import machine
+from neurometa.experiment import machine as machines
 from neurometa.meta import estimators, evolution
 from neurometa.meta.learner import Learner
 from neurometa.meta.trainer import Trainer, TrainerSettings
-from neurometa.plasticity import bptt, frozen, prototype
+from neurometa.plasticity import bptt, eprop, frozen, prototype
 from neurometa.plasticity.base import Plasticity
 from neurometa.tasks import sinusoid
 from neurometa.tasks.augment import Augment
@@ -54,10 +54,17 @@ def learner(experiment: config.Experiment, ways: int) -> Learner:
     net = _network(experiment, head)
     if isinstance(experiment.plasticity, rules.TIMED):
         net = network.averaged_last(net)
-    rule, place = _plasticity(experiment.plasticity, net, ways), machine(experiment)
+    rule, place = _plasticity(experiment.plasticity, net, ways), machines.machine(experiment)
     pieces = experiment.training.segments
     shown = net.on(place.by_hand)
-    return Learner(Segmented(shown, pieces) if pieces > 1 else shown, rule, _encoder(experiment), experiment.training.redeal, place.device)
+    settings = experiment.training.redeal, place.device, experiment.training.precision
+    return Learner(Segmented(shown, pieces) if pieces > 1 else shown, rule, _encoder(experiment), *settings)
+
+
+def threads(experiment: config.Experiment) -> int:
+    """Threads of the CPU: as many as asked for, else what suits the network's size."""
+    asked = experiment.training.threads
+    return machines.threads(_network(experiment, _head(experiment)).vmappable) if asked == "auto" else asked
 
 
 def _head(experiment: config.Experiment) -> int | None:
@@ -89,6 +96,11 @@ def trainer(experiment: config.Experiment, data: Path | None) -> Trainer:
     _refuse_still(experiment, built)
     begin = built.placed(start.parameters(experiment, built.network))
     return Trainer(built, task, estimator, TrainerSettings(**settings), experiment.seed, begin)
+
+
+def training_task(experiment: config.Experiment, data: Path | None) -> TaskFamily:
+    """The task of the classes that are trained on."""
+    return _training_task(experiment.task, data)
 
 
 def question(experiment: config.Experiment) -> Question:
@@ -219,6 +231,20 @@ def _plasticity(rule: config.Rule, net: Network, ways: int) -> Plasticity:
         return frozen.Frozen()
     if isinstance(rule, rules.Local):
         return rules.local(rule, ways)
+    _refuse_still_weights(rule, net)
+    written = ways if rule.head == "zero" else None
+    if isinstance(rule, config.EProp):
+        built = eprop.EProp(
+            rule.steps, rule.rate, rule.rates, rule.hidden_rate, rule.fast, written, rule.feedback, rule.output, rule.trace, rule.examples,
+            rule.chunk, rule.updates == "online", rule.truncate == "traces", rule.target_rate, rule.regularisation,
+        )  # fmt: skip
+        built.refuse(net)
+        return built
+    return bptt.BPTT(rule.steps, rule.rate, rule.rates, rule.fast, written)
+
+
+def _refuse_still_weights(rule: config.BPTT | config.EProp, net: Network) -> None:
+    """Patterns of fast weights that match nothing, and a readout of zeros that does not move."""
     names = list(net.init(torch.Generator()))
     if rule.head == "zero":
         names += [f"{network.READOUT}.weight", f"{network.READOUT}.bias"]
@@ -231,8 +257,8 @@ def _plasticity(rule: config.Rule, net: Network, ways: int) -> Plasticity:
         if not any(fnmatchcase(name, pattern) for name in names):
             raise UserError(f"plasticity.fast names {pattern!r}, which matches no parameter; expected a pattern over {', '.join(names)}")
     if not rule.fast:
-        raise UserError('plasticity.fast is empty, so bptt would change nothing: name patterns such as "*", or choose plasticity frozen')
-    return bptt.BPTT(rule.steps, rule.rate, rule.rates, rule.fast, ways if rule.head == "zero" else None)
+        kind = _kind(rule)
+        raise UserError(f'plasticity.fast is empty, so {kind} would change nothing: name patterns such as "*", or choose plasticity frozen')
 
 
 def _estimator(kind: config.Outer) -> estimators.Estimator:
@@ -249,14 +275,18 @@ def _refuse_pairs(experiment: config.Experiment) -> None:
     _refuse_segments(experiment)
     _refuse_regression(experiment)
     rules.refuse(experiment)
-    if isinstance(rule, config.BPTT) and rule.rates != "fixed" and not isinstance(outer, config.Unrolled | config.Evolution):
+    if isinstance(rule, config.BPTT | config.EProp) and rule.rates != "fixed" and not isinstance(outer, config.Unrolled | config.Evolution):
         raise UserError(
             f"estimator {_kind(outer)} gives learnt rates no gradient (plasticity.rates = {rule.rates!r}): "
             "choose estimator unrolled, or plasticity.rates = 'fixed'"
         )
-    if isinstance(outer, config.Reptile) and not isinstance(rule, config.BPTT):
+    if isinstance(rule, config.EProp) and rule.feedback == "learnt" and not isinstance(outer, config.Unrolled):
+        raise UserError(
+            f"estimator {_kind(outer)} gives learnt feedback no gradient: choose estimator unrolled, or plasticity.feedback = 'random'"
+        )
+    if isinstance(outer, config.Reptile) and not isinstance(rule, config.BPTT | config.EProp):
         raise UserError(f"estimator reptile follows slow weights that move, plasticity {_kind(rule)} moves none: choose estimator unrolled")
-    if isinstance(outer, config.Reptile) and isinstance(rule, config.BPTT) and rule.head == "zero" and _readout_alone(rule):
+    if isinstance(outer, config.Reptile) and isinstance(rule, config.BPTT | config.EProp) and rule.head == "zero" and _readout_alone(rule):
         raise UserError(
             "estimator reptile follows slow weights that move, and with plasticity.head = 'zero' the readout is none of them: "
             "name other weights in plasticity.fast, or choose head = 'own' or estimator unrolled"
@@ -316,7 +346,7 @@ def _refuse_patterns(field: str, patterns: tuple[str, ...], names: list[str]) ->
             raise UserError(f"{field} names {pattern!r}, which matches nothing; expected a pattern over {', '.join(names)}")
 
 
-def _readout_alone(rule: config.BPTT) -> bool:
+def _readout_alone(rule: config.BPTT | config.EProp) -> bool:
     return all(pattern.startswith(f"{network.READOUT}.") for pattern in rule.fast)
 
 

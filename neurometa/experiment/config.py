@@ -289,6 +289,26 @@ class BPTT(_Strict, frozen=True, tag="bptt", tag_field="kind"):
     head: Literal["own", "zero"] = "own"
 
 
+class EProp(_Strict, frozen=True, tag="eprop", tag_field="kind"):
+    """Local eligibility at every synapse times a broadcast learning signal: online, no error carried back in time."""
+
+    steps: Count = 1
+    rate: Positive = 0.1
+    hidden_rate: Positive | None = None
+    rates: Literal["fixed", "learnt", "per-tensor", "per-parameter"] = "fixed"
+    fast: tuple[str, ...] = ("*",)
+    head: Literal["own", "zero"] = "own"
+    feedback: Literal["symmetric", "random", "learnt"] = "symmetric"
+    output: Literal["membrane", "running-mean", "time-mean"] = "membrane"
+    trace: Literal["exact", "plain", "membrane"] = "exact"
+    examples: Literal["batch", "single"] = "batch"
+    chunk: Annotated[int, Meta(ge=0)] = 0
+    updates: Literal["end", "online"] = "end"
+    truncate: Literal["none", "traces"] = "none"
+    regularisation: NotNegative = 0.0
+    target_rate: Fraction = 0.1
+
+
 class Hebbian(_Strict, frozen=True, tag="hebbian", tag_field="kind"):
     """Differentiable plasticity: Hebbian traces bind features to labels, their coefficients are meta-learned."""
 
@@ -349,7 +369,7 @@ class SOEL(_Strict, frozen=True, tag="soel", tag_field="kind"):
     scale: Positive = 1.0
 
 
-Rule = Prototype | Frozen | BPTT | Hebbian | STDP | Reward | SOEL
+Rule = Prototype | Frozen | BPTT | EProp | Hebbian | STDP | Reward | SOEL
 
 
 class Unrolled(_Strict, frozen=True, tag="unrolled", tag_field="kind"):
@@ -387,8 +407,9 @@ class Training(_Strict, frozen=True):
     redeal: bool = False
     momentum_of_statistics: Annotated[float, Meta(gt=0, le=1)] = 0.05
     checkpoint_every: Count = 200
-    threads: Count = 1
+    threads: Count | Literal["auto"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["float32", "bf16"] = "float32"
     segments: Count = 1
     kernel: Literal["auto", "reference", "numba", "triton"] = "auto"
     start: str | None = None
