@@ -14,7 +14,6 @@ from neurometa.core.segments import Segmented
 from neurometa.errors import UserError
 from neurometa.experiment import atomic, build, checkpoint, estimation, evaluation, folder
 from neurometa.experiment.folder import Run
-from neurometa.experiment.machine import machine
 from neurometa.experiment.progress import Watch
 from neurometa.export import bundle as bundles
 from neurometa.export import emulator, lava
@@ -109,7 +108,7 @@ def to_loihi(run: Run, asked: Asked, data: Path | None, watch: Watch) -> dict[st
 def exported(run: Run, asked: Asked, data: Path | None) -> Exported:
     """Fold and round the learner of a run."""
     saved = checkpoint.read(run.checkpoint)
-    torch.set_num_threads(machine(run.experiment).threads)
+    torch.set_num_threads(build.threads(run.experiment))
     learner, params = build.learner(run.experiment, build.question(run.experiment).ways), saved.parameters()
     network = _network(learner, params)
     x = _calibration(run, learner, data)
