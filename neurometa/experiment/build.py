@@ -73,7 +73,7 @@ def trainer(experiment: config.Experiment, data: Path | None) -> Trainer:
             f"estimator {_kind(experiment.estimator)} differentiates through the adaptation, "
             f"which plasticity {_kind(experiment.plasticity)} does not allow: choose estimator first-order or reptile"
         )
-    task = _training_task(experiment.task, data)
+    task = practice(experiment.task, data)
     return Trainer(built, task, estimator, TrainerSettings(**settings), experiment.seed)
 
 
@@ -119,7 +119,8 @@ def describe(experiment: config.Experiment) -> str:
     return f"{_kind(built)} {'-'.join(map(str, layers))}, {unit}{time}"
 
 
-def _training_task(task: config.Glyphs | config.Omniglot, data: Path | None) -> TaskFamily:
+def practice(task: config.Glyphs | config.Omniglot, data: Path | None) -> TaskFamily:
+    """Build the task of the training classes."""
     augment = None if task.augment is None else Augment(task.augment.degrees, task.augment.scale, task.augment.shift_px)
     if isinstance(task, config.Glyphs):
         return tasks.glyphs("train", task.ways, task.shots, task.queries, task.binary, task.size, augment)
