@@ -92,15 +92,10 @@ def trainer(experiment: config.Experiment, data: Path | None) -> Trainer:
             f"estimator {_kind(experiment.estimator)} differentiates through the adaptation, "
             f"which plasticity {_kind(experiment.plasticity)} does not allow: choose estimator first-order, reptile or evolution"
         )
-    task = _training_task(experiment.task, data)
+    task = practice(experiment.task, data)
     _refuse_still(experiment, built)
     begin = built.placed(start.parameters(experiment, built.network))
     return Trainer(built, task, estimator, TrainerSettings(**settings), experiment.seed, begin)
-
-
-def training_task(experiment: config.Experiment, data: Path | None) -> TaskFamily:
-    """The task of the classes that are trained on."""
-    return _training_task(experiment.task, data)
 
 
 def question(experiment: config.Experiment) -> Question:
@@ -160,7 +155,8 @@ def describe(experiment: config.Experiment) -> str:
     return f"{_kind(built)} {'-'.join(map(str, layers))}, {unit}{time}"
 
 
-def _training_task(task: config.Task, data: Path | None) -> TaskFamily:
+def practice(task: config.Task, data: Path | None) -> TaskFamily:
+    """Build the task of the training classes."""
     if isinstance(task, config.Sinusoid):
         return tasks.Sinusoid(task.shots, task.queries)
     augment = None if task.augment is None else Augment(task.augment.degrees, task.augment.scale, task.augment.shift_px)

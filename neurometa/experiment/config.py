@@ -424,6 +424,7 @@ class Evaluation(_Strict, frozen=True):
     queries: Count = 5
     episodes: Count = 1000
     seed: int = 1
+    bits: Literal[2, 3, 4, 5, 6, 7, 8, 16, 32] = 32
 
 
 class Experiment(_Strict, frozen=True):
