@@ -20,8 +20,12 @@ from neurometa.plasticity import bptt, eprop, frozen, prototype
 from neurometa.plasticity.base import Plasticity
 from neurometa.tasks import sinusoid
 from neurometa.tasks.augment import Augment
+from neurometa.tasks.base import ImageClasses
 from neurometa.tasks.omniglot import characters
 from neurometa.types import Network, TaskFamily
+
+PIXELS = 28
+"""Height and width of an Omniglot picture as it is shown."""
 
 
 class Question(NamedTuple):
@@ -131,7 +135,8 @@ def unseen(experiment: config.Experiment, asked: Question, data: Path | None) ->
             f"split {split} given, but this learner was trained on split {task.split}, which showed it {len(seen)} of those characters: "
             f"evaluate on {task.split}, or train with --task.split {split}"
         )
-    return tasks.omniglot(data, "unseen", split, asked.ways, asked.shots, asked.queries, task.binary, False, None, asked.within_alphabet)
+    binary, within = isinstance(task, config.OmniglotStrokes) or task.binary, asked.within_alphabet
+    return _scanned(task, tasks.omniglot(data, "unseen", split, asked.ways, asked.shots, asked.queries, binary, False, None, within))
 
 
 def regression(task: config.Task) -> bool:
@@ -162,7 +167,14 @@ def practice(task: config.Task, data: Path | None) -> TaskFamily:
     augment = None if task.augment is None else Augment(task.augment.degrees, task.augment.scale, task.augment.shift_px)
     if isinstance(task, config.Glyphs):
         return tasks.glyphs("train", task.ways, task.shots, task.queries, task.binary, task.size, augment)
-    return tasks.omniglot(data, "train", task.split, task.ways, task.shots, task.queries, task.binary, task.rotations, augment)
+    binary = isinstance(task, config.OmniglotStrokes) or task.binary
+    shown = tasks.omniglot(data, "train", task.split, task.ways, task.shots, task.queries, binary, task.rotations, augment)
+    return _scanned(task, shown)
+
+
+def _scanned(task: config.Omniglot | config.OmniglotStrokes, pictures: ImageClasses) -> TaskFamily:
+    """The same pictures, under a slit where the task wants one."""
+    return tasks.Scanned(pictures, task.width, task.stride) if isinstance(task, config.OmniglotStrokes) else pictures
 
 
 def _network(experiment: config.Experiment, head: int | None) -> network.Stack:
@@ -189,6 +201,8 @@ def _shape(experiment: config.Experiment) -> tuple[int, ...]:
         return (experiment.encoding.neurons,)
     if isinstance(experiment.task, config.Sinusoid):
         return (1,)
+    if isinstance(experiment.task, config.OmniglotStrokes):
+        return (PIXELS * experiment.task.width,)
     side = _side(experiment)
     return (1, side, 1 if isinstance(experiment.encoding, config.Delta) else side)
 
@@ -197,12 +211,14 @@ def _steps(experiment: config.Experiment) -> int:
     """Time steps of the window; a conventional unit has no time."""
     if isinstance(experiment.network.neuron, config.ReLU):
         return 1
-    return _side(experiment) if isinstance(experiment.encoding, config.Delta) else experiment.encoding.steps
+    if isinstance(experiment.task, config.OmniglotStrokes):
+        return (PIXELS - experiment.task.width) // experiment.task.stride + 1
+    return _side(experiment) if isinstance(experiment.encoding, config.Delta) else getattr(experiment.encoding, "steps", 1)
 
 
 def _side(experiment: config.Experiment) -> int:
     """Height and width of a picture."""
-    return experiment.task.size if isinstance(experiment.task, config.Glyphs) else 28
+    return experiment.task.size if isinstance(experiment.task, config.Glyphs) else PIXELS
 
 
 def _encoder(experiment: config.Experiment) -> encode.Encoder:
@@ -217,6 +233,8 @@ def _encoder(experiment: config.Experiment) -> encode.Encoder:
         return encode.Delta(asked.threshold, asked.off, asked.padding)
     if isinstance(asked, config.Population):
         return encode.Population(_steps(experiment), asked.neurons, -sinusoid.REACH, sinusoid.REACH, asked.width, asked.gain)
+    if isinstance(asked, config.Raster):
+        return encode.Raster()
     return encode.Latency(asked.steps)
 
 
@@ -270,6 +288,7 @@ def _refuse_pairs(experiment: config.Experiment) -> None:
     rule, outer = experiment.plasticity, experiment.estimator
     _refuse_segments(experiment)
     _refuse_regression(experiment)
+    _refuse_scan(experiment)
     rules.refuse(experiment)
     if isinstance(rule, config.BPTT | config.EProp) and rule.rates != "fixed" and not isinstance(outer, config.Unrolled | config.Evolution):
         raise UserError(
@@ -325,6 +344,21 @@ def _refuse_regression(experiment: config.Experiment) -> None:
         raise UserError("training.redeal deals examples by class, task sinusoid has none: choose redeal false")
     if isinstance(experiment.plasticity, config.Prototype):
         raise UserError("plasticity prototype averages the examples of a class, task sinusoid has none: choose bptt or hebbian")
+
+
+def _refuse_scan(experiment: config.Experiment) -> None:
+    """What a task of spikes over time needs, and what only goes with it."""
+    task, net, encoding = experiment.task, experiment.network, experiment.encoding
+    if isinstance(task, config.OmniglotStrokes) != isinstance(encoding, config.Raster):
+        raise UserError(f"encoding {_kind(encoding)} with task {_kind(task)} given: encoding raster goes with task omniglot-strokes")
+    if not isinstance(task, config.OmniglotStrokes):
+        return
+    if task.width > PIXELS:
+        raise UserError(f"task.width = {task.width} given, expected at most {PIXELS}, the columns of a picture")
+    if isinstance(net, config.Conv):
+        raise UserError("network conv sees pictures, task omniglot-strokes has spikes over time: choose network mlp")
+    if isinstance(net.neuron, config.ReLU):
+        raise UserError("neuron relu has no time, task omniglot-strokes needs it: choose neuron lif or alif")
 
 
 def _refuse_still(experiment: config.Experiment, built: Learner) -> None:

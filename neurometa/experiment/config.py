@@ -192,7 +192,11 @@ class Population(_Strict, frozen=True, tag="population", tag_field="kind"):
     gain: Positive = 1.0
 
 
-Encoding = Direct | Rate | Latency | TauLatency | Delta | Population
+class Raster(_Strict, frozen=True, tag="raster", tag_field="kind"):
+    """Spikes over time as the task gives them."""
+
+
+Encoding = Direct | Rate | Latency | TauLatency | Delta | Population | Raster
 
 
 class Conv(_Strict, frozen=True, tag="conv", tag_field="kind"):
@@ -268,7 +272,20 @@ class Sinusoid(_Strict, frozen=True, tag="sinusoid", tag_field="kind"):
         return 1
 
 
-Task = Glyphs | Omniglot | Sinusoid
+class OmniglotStrokes(_Strict, frozen=True, tag="omniglot-strokes", tag_field="kind"):
+    """Omniglot characters as a moving scan: a slit passes over each, so that time carries the information."""
+
+    split: Literal["background-evaluation", "background-validation", "vinyals"] = "background-evaluation"
+    ways: Count = 5
+    shots: Count = 1
+    queries: Count = 5
+    rotations: bool = True
+    augment: Augment | None = None
+    width: Count = 1
+    stride: Count = 1
+
+
+Task = Glyphs | Omniglot | Sinusoid | OmniglotStrokes
 
 
 class Prototype(_Strict, frozen=True, tag="prototype", tag_field="kind"):

@@ -47,7 +47,7 @@ class Learner(NamedTuple):
         def one(data: Data) -> Data:
             check_finite("input", data.x)  # here, because vmap hides it from the network
             x = self.encoder.encode(data.x, generator).to(self.device)
-            return Data(x.movedim(0, 1) if x.ndim > data.x.ndim else x, data.y.to(self.device))
+            return Data(x.movedim(0, 1) if x.ndim > len(self.network.shape) + 2 else x, data.y.to(self.device))
 
         support, rule = one(episodes.support), self.plasticity
         if isinstance(rule, Noisy):

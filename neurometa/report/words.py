@@ -70,6 +70,8 @@ def material(run: Reading) -> str:
     kind = part(run, "task", "kind")
     if kind == "omniglot":
         return "handwritten characters (Omniglot)"
+    if kind == "omniglot-strokes":
+        return "handwritten characters (Omniglot), each seen through a slit that passes over it"
     if kind == "sinusoid":
         return "sines of other amplitudes and phases"
     return "printed characters drawn from a dozen typefaces" if kind == "glyphs" else f"the task {kind!r}"

@@ -5,5 +5,6 @@ from neurometa.tasks.base import ImageClasses
 from neurometa.tasks.glyphs import glyphs
 from neurometa.tasks.omniglot import omniglot
 from neurometa.tasks.sinusoid import Sinusoid
+from neurometa.tasks.strokes import Scanned
 
-__all__ = ["Augment", "ImageClasses", "Sinusoid", "glyphs", "omniglot"]
+__all__ = ["Augment", "ImageClasses", "Scanned", "Sinusoid", "glyphs", "omniglot"]

@@ -102,6 +102,28 @@ def test_reward_explores_anew_in_every_episode_and_reproducibly(experiment, tmp_
     assert one["accuracy"]["mean"] > 100 / 3
 
 
+@pytest.mark.data
+def test_characters_pass_under_a_slit_and_are_judged_on_unseen_ones(experiment, real):
+    scanned = {"task": {"kind": "omniglot-strokes", "ways": 3, "queries": 2, "width": 2, "stride": 2}, "encoding": {"kind": "raster"}}
+    made = experiment({**scanned, "network.recurrent": True})
+    assert build.describe(made).endswith("raster encoding of 14 steps")
+    trainer = build.trainer(made, real)
+    assert trainer.learner.network.shape == (56,)
+    assert trainer.step().step == 1
+    asked = build.question(made)
+    assert build.unseen(made, asked, real).sample(torch.Generator(), 1).query.x.shape == (1, 6, 14, 56)
+    with pytest.raises(UserError, match="showed it"):
+        build.unseen(made, asked._replace(split="background-validation"), real)
+
+
+def test_a_scan_needs_time_and_its_own_encoding(experiment):
+    scanned = {"task": {"kind": "omniglot-strokes"}, "encoding": {"kind": "raster"}}
+    refused(experiment({**scanned, "encoding": {"kind": "rate"}}), "encoding raster goes with task omniglot-strokes")
+    refused(experiment({**scanned, "network": {"kind": "conv"}}), "choose network mlp")
+    refused(experiment({**scanned, "network.neuron": {"kind": "relu"}}), "choose neuron lif")
+    refused(experiment({**scanned, "task.width": 29}), "expected at most 28")
+
+
 ZERO = {**BPTT, "plasticity.head": "zero"}
 
 
