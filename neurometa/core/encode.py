@@ -189,3 +189,16 @@ class Population(NamedTuple):
         centre = torch.linspace(self.low, self.high, self.neurons, dtype=x.dtype, device=x.device)
         spread = self.width * (self.high - self.low) / (self.neurons - 1)
         return self.gain * torch.exp(-((x - centre) ** 2) / (2 * spread**2))
+
+
+class Raster(NamedTuple):
+    """An example that is spikes over time already, with its time axis before its last one: passed on, time first."""
+
+    @property
+    def fixed(self) -> bool:
+        """The same example always gives the same spikes."""
+        return True
+
+    def encode(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """Bring time to the front: (*, time, n) to (time, *, n)."""
+        return x.movedim(-2, 0)

@@ -104,6 +104,8 @@ def unseen(experiment: config.Experiment, asked: Question, data: Path | None) ->
     task, rule = experiment.task, experiment.plasticity
     if isinstance(task, config.Sinusoid):
         return _unseen_sines(asked)
+    if isinstance(task, config.DelayedCue):
+        return _unseen_trials(task, asked)
     if _only_ways(experiment) not in (None, asked.ways):
         raise UserError(
             f"{asked.ways} ways given, but this {_kind(rule)} learner has a head for the {task.ways} ways it is trained on: "
@@ -136,6 +138,13 @@ def _unseen_sines(asked: Question) -> TaskFamily:
     return tasks.Sinusoid(asked.shots, asked.queries)
 
 
+def _unseen_trials(task: config.DelayedCue, asked: Question) -> TaskFamily:
+    """Maps and trials that were not drawn in training."""
+    if asked.ways != task.ways or asked.split is not None or asked.within_alphabet:
+        raise UserError(f"task delayed-cue asks the {task.ways} cues it was trained on and has no splits: leave out --ways, --split")
+    return _delayed_cue(task)._replace(shots=asked.shots, queries=asked.queries)
+
+
 def describe(experiment: config.Experiment) -> str:
     """Say in one line what the network is, such as `conv 32-64-64-64, lif, direct encoding of 8 steps`."""
     built = experiment.network
@@ -148,6 +157,8 @@ def describe(experiment: config.Experiment) -> str:
 def _training_task(task: config.Task, data: Path | None) -> TaskFamily:
     if isinstance(task, config.Sinusoid):
         return tasks.Sinusoid(task.shots, task.queries)
+    if isinstance(task, config.DelayedCue):
+        return _delayed_cue(task)
     augment = None if task.augment is None else Augment(task.augment.degrees, task.augment.scale, task.augment.shift_px)
     if isinstance(task, config.Glyphs):
         return tasks.glyphs("train", task.ways, task.shots, task.queries, task.binary, task.size, augment)
@@ -162,7 +173,7 @@ def _network(experiment: config.Experiment, head: int | None) -> network.Stack:
         return network.mlp_network(
             shape, built.widths, normalise=built.normalise, neuron=units.neuron(unit), free=units.free(unit), steps=steps,
             features=built.features, readout_decay=leak, normalise_features=built.normalise_features, recurrent=built.recurrent,
-            delay=built.delay, outputs=head,
+            delay=built.delay, last=built.last, outputs=head,
         )  # fmt: skip
     return network.conv_network(
         shape, built.channels, built.strides, built.pools, kernel=built.kernel, pooling=built.pooling,
@@ -176,6 +187,8 @@ def _shape(experiment: config.Experiment) -> tuple[int, ...]:
     """Shape of one encoded example, without time."""
     if isinstance(experiment.encoding, config.Population):
         return (experiment.encoding.neurons,)
+    if isinstance(experiment.task, config.DelayedCue):
+        return (_delayed_cue(experiment.task).inputs,)
     if isinstance(experiment.task, config.Sinusoid):
         return (1,)
     side = _side(experiment)
@@ -186,7 +199,9 @@ def _steps(experiment: config.Experiment) -> int:
     """Time steps of the window; a conventional unit has no time."""
     if isinstance(experiment.network.neuron, config.ReLU):
         return 1
-    return _side(experiment) if isinstance(experiment.encoding, config.Delta) else experiment.encoding.steps
+    if isinstance(experiment.task, config.DelayedCue):
+        return _delayed_cue(experiment.task).steps
+    return _side(experiment) if isinstance(experiment.encoding, config.Delta) else getattr(experiment.encoding, "steps", 1)
 
 
 def _side(experiment: config.Experiment) -> int:
@@ -206,7 +221,15 @@ def _encoder(experiment: config.Experiment) -> encode.Encoder:
         return encode.Delta(asked.threshold, asked.off, asked.padding)
     if isinstance(asked, config.Population):
         return encode.Population(_steps(experiment), asked.neurons, -sinusoid.REACH, sinusoid.REACH, asked.width, asked.gain)
+    if isinstance(asked, config.Raster):
+        return encode.Raster()
     return encode.Latency(asked.steps)
+
+
+def _delayed_cue(task: config.DelayedCue) -> tasks.DelayedCue:
+    return tasks.DelayedCue(
+        task.ways, task.shots, task.queries, task.cue, task.delay, task.recall, task.channels, task.rate, task.noise
+    )  # fmt: skip
 
 
 def _plasticity(rule: config.Rule, net: Network, ways: int) -> Plasticity:
@@ -267,6 +290,7 @@ def _refuse_pairs(experiment: config.Experiment) -> None:
     rule, outer = experiment.plasticity, experiment.estimator
     _refuse_segments(experiment)
     _refuse_regression(experiment)
+    _refuse_raster(experiment)
     if isinstance(rule, config.BPTT | config.EProp) and rule.rates != "fixed" and not isinstance(outer, config.Unrolled):
         raise UserError(
             f"estimator {_kind(outer)} gives learnt rates no gradient (plasticity.rates = {rule.rates!r}): "
@@ -321,6 +345,23 @@ def _refuse_regression(experiment: config.Experiment) -> None:
         raise UserError("training.redeal deals examples by class, task sinusoid has none: choose redeal false")
     if isinstance(experiment.plasticity, config.Prototype):
         raise UserError("plasticity prototype averages the examples of a class, task sinusoid has none: choose bptt or hebbian")
+
+
+def _refuse_raster(experiment: config.Experiment) -> None:
+    """What a task of spikes over time needs, and what only goes with it."""
+    task, net, encoding = experiment.task, experiment.network, experiment.encoding
+    if isinstance(task, config.DelayedCue) != isinstance(encoding, config.Raster):
+        raise UserError(f"encoding {_kind(encoding)} with task {_kind(task)} given: encoding raster goes with task delayed-cue, and it alone")
+    if isinstance(net, config.MLP) and net.last > _steps(experiment):
+        raise UserError(f"network.last = {net.last} given for a window of {_steps(experiment)} steps, expected no more than that")
+    if isinstance(net, config.MLP) and net.last and experiment.training.segments > 1:
+        raise UserError(f"network.last = {net.last} with training.segments = {experiment.training.segments} given: choose segments 1")
+    if not isinstance(task, config.DelayedCue):
+        return
+    if isinstance(net, config.Conv):
+        raise UserError("network conv sees pictures, task delayed-cue has spikes over time: choose network mlp")
+    if isinstance(net.neuron, config.ReLU):
+        raise UserError("neuron relu has no time, task delayed-cue needs it: choose neuron lif or alif")
 
 
 def _refuse_still(experiment: config.Experiment, built: Learner) -> None:

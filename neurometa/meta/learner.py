@@ -39,7 +39,7 @@ class Learner(NamedTuple):
 
         def one(data: Data) -> Data:
             x = self.encoder.encode(data.x, generator).to(self.device)
-            return Data(x.movedim(0, 1) if x.ndim > data.x.ndim else x, data.y.to(self.device))
+            return Data(x.movedim(0, 1) if x.ndim > len(self.network.shape) + 2 else x, data.y.to(self.device))
 
         support, rule = one(episodes.support), self.plasticity
         if isinstance(rule, Noisy):

@@ -2,8 +2,9 @@
 
 from neurometa.tasks.augment import Augment
 from neurometa.tasks.base import ImageClasses
+from neurometa.tasks.delayed_cue import DelayedCue
 from neurometa.tasks.glyphs import glyphs
 from neurometa.tasks.omniglot import omniglot
 from neurometa.tasks.sinusoid import Sinusoid
 
-__all__ = ["Augment", "ImageClasses", "Sinusoid", "glyphs", "omniglot"]
+__all__ = ["Augment", "DelayedCue", "ImageClasses", "Sinusoid", "glyphs", "omniglot"]
