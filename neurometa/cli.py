@@ -168,6 +168,62 @@ def list_(
 
 
 @app.command()
+def export(
+    path: RunArgument,
+    to: Annotated[str, typer.Option(help="loihi.")],
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    verify: Annotated[str | None, typer.Option(help="emulator or lava: judge what was exported beside the float learner.")] = None,
+    episodes: Annotated[int | None, typer.Option(min=2, help="Episodes of that; default 100, in Lava 20.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the episodes.")] = None,
+    chip: Annotated[str, typer.Option(help="A chip of `list chips`, whose limits are checked.")] = "loihi1-davies2018",
+    given: Annotated[str, typer.Option("--input", help="spikes or bias (currents); default spikes where the input is 0 or 1.")] = "auto",
+    hard_reset: Annotated[bool, typer.Option("--hard-reset", help="Export a subtractive reset as a hard one.")] = False,
+    timeout_s: Annotated[float, typer.Option(help="Seconds for each window that Lava plays.")] = 600,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a trained learner as Loihi's integers.
+
+    The folder holds bundle.json and arrays.npz; docs/loihi.md describes them. With --verify the learner is judged on episodes of unseen
+    classes before and after, in the integer emulator, or in Intel's Lava, where every spike is compared with the emulator's.
+    """
+    from neurometa.experiment import exporting, folder, progress
+
+    if to != "loihi":
+        raise UserError(f"--to {to} given, expected loihi")
+    if verify not in (None, "emulator", "lava"):
+        raise UserError(f"--verify {verify} given, expected emulator or lava")
+    asked = exporting.Asked(out, verify, episodes, seed, chip, given, hard_reset, timeout_s)
+    answer = exporting.to_loihi(folder.open_run(path), asked, data, progress.watch(quiet=as_json))
+    if as_json:
+        return _json(answer)
+    _exported(answer)
+
+
+@app.command()
+def lava(
+    what: Annotated[str, typer.Argument(metavar="WHAT", help="install or check.")],
+    python: Annotated[Path | None, typer.Option(help="A Python 3.10 (or 3.11) to install with; default one that is found.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make the environment in which Intel's Lava runs, or say whether it works.
+
+    It is looked for where $NEUROMETA_LAVA says, then in hardware/lava/.venv of a checkout.
+    """
+    from neurometa.export import lava, lava_install
+
+    if what == "install":
+        lava_install.install(_aside, python)
+    elif what != "check":
+        raise UserError(f"lava takes install or check, given {what}: write `neurometa lava install`")
+    found = lava.check()
+    if as_json:
+        return _json(found)
+    works = ", ".join(f"{name} {'works' if right else 'fails'}" for name, right in found["works"].items())
+    _out(f"{lava.interpreter()}: lava-nc {found['lava']}, Python {found['python']}, NumPy {found['numpy']}; {works}")
+
+
+@app.command()
 def publish(
     path: RunArgument,
     out: Annotated[Path, typer.Option(help="Folder to write, such as experiments/trained/NAME.")],
@@ -202,7 +258,8 @@ def _exit_code(arguments: list[str]) -> int:
         return _complain("stopped", 130)
     except Exception as error:
         if hasattr(error, "format_message"):  # a usage error of typer, whichever click it brings
-            return _complain(f"{error.format_message()} Try `neurometa --help`.", 2)  # type: ignore[attr-defined]
+            command = getattr(getattr(error, "ctx", None), "command_path", "neurometa")
+            return _complain(f"{error.format_message()} Try `{command} --help`.", 2)  # type: ignore[attr-defined]
         if os.environ.get("NEUROMETA_TRACEBACK"):
             traceback.print_exc()
         return _complain(f"{type(error).__name__}: {error} (our fault; set NEUROMETA_TRACEBACK=1 to see where, and report it)", 1)
@@ -215,6 +272,10 @@ def _complain(message: object, code: int) -> int:
 
 def _out(text: str) -> None:
     sys.stdout.write(text + "\n")
+
+
+def _aside(text: str) -> None:
+    sys.stderr.write(text + "\n")
 
 
 def _json(value: dict[str, Any]) -> None:
@@ -244,6 +305,21 @@ def _show(summary: dict[str, Any]) -> None:
     table.add_row("firing rates", "  ".join(f"{layer} {rate:.1f} %" for layer, rate in summary["rates"].items()) or "none: not spiking")
     table.add_row("parameters", f"{summary['parameters']:,}")
     Console().print(table)
+
+
+def _exported(answer: dict[str, Any]) -> None:
+    """Print what an export did, for people."""
+    need, verify = answer["resources"], answer["verify"]
+    _out(f"{answer['out']}: {answer['steps']} time steps, {need['compartments']:,} compartments, {need['synapses']:,} synapses")
+    placed = f"{need['cores']} cores on {need['chips']} chip(s)" if need["fits"] else f"does not fit: {need['why']}"
+    _out(f"{need['chip']}: {placed}")
+    for layer in answer["rounding"]:
+        _out(f"{layer['layer']}: weights off by {layer['weight_rms']:.2f} % of the largest (rms), {layer['clipped']} clipped")
+    if verify:
+        _out(f"float   {verify['accuracy_float']:.2f} ± {verify['ci95_float']:.2f} %, {verify['episodes']} episodes")
+        _out(f"integer {verify['accuracy_integer']:.2f} ± {verify['ci95_integer']:.2f} %, {verify['against']}")
+        told = "every spike equal" if verify["equal"] else "SPIKES DIFFER"
+        _out(f"lost    {verify['lost']['mean']:.2f} ± {verify['lost']['ci95']:.2f} points; {told}")
 
 
 def _interval(measured: dict[str, float], chance: float) -> str:

@@ -1,5 +1,6 @@
 """Tables of the documentation that are made from the package itself, so that they cannot drift from it."""
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,10 @@ MEANINGS = Path(__file__).resolve().parents[1] / "fields.toml"
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Called by mkdocs for every page: put the tables where the page asks for them."""
     for name, make in {"configuration": configuration, "commands": commands, "chips": chips, "validation": validation}.items():
-        marker = f"<!-- generated: {name} -->"
-        if marker in markdown:
-            markdown = markdown.replace(marker, make())
+        marker = re.compile(rf"<!-- generated: {name} -->\n_.*_$", re.MULTILINE)  # the line in italics is for readers of the source
+        if marker.search(markdown):
+            table = make()
+            markdown = marker.sub(lambda _, table=table: table, markdown)
     return markdown
 
 

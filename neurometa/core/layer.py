@@ -51,10 +51,15 @@ class Linear(NamedTuple):
     """y = x W^T + b, with W of shape (post, pre).
 
     With `outputs` None it has no parameters and passes its input on until plasticity has written some: a prototype's readout.
+
+    Attributes:
+        outputs, bias: as their names say.
+        dense: always multiply, never sum rows of W, see `sparse.linear`.
     """
 
     outputs: int | None
     bias: bool = True
+    dense: bool = False
 
     def init(self, generator: torch.Generator, shape: tuple[int, ...]) -> tuple[Params, tuple[int, ...]]:
         """Weights (outputs, inputs) and a zero bias."""
@@ -69,7 +74,8 @@ class Linear(NamedTuple):
         """Multiply the last axis."""
         if "weight" not in params:
             return x, {}
-        return _each(x, lambda values: linear(values, params["weight"], params.get("bias"))), {}
+        product = F.linear if self.dense else linear
+        return _each(x, lambda values: product(values, params["weight"], params.get("bias"))), {}
 
 
 class Conv2d(NamedTuple):
@@ -245,9 +251,10 @@ class Spiking(NamedTuple):
         return with_params(self.neuron, self.free, params)
 
     def apply(self, params: Params, x: Signal, state: Params) -> tuple[Signal, Params]:
-        """Integrate and fire; every field of the neuron's state is noted, over time."""
+        """Integrate and fire; every field of the neuron's state is noted, over time. Currents of 16 bits are integrated in 32."""
         steps = x.values.shape[0] if x.timed else self.steps
         current = x.values if x.timed else x.values.unsqueeze(0)
+        current = current.float() if current.dtype in (torch.bfloat16, torch.float16) else current
         neuron = self.constants(params)
         before = _state(neuron, current, state) if state else None
         if self.recurrent:

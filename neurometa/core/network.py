@@ -84,10 +84,14 @@ class Stack(NamedTuple):
         return self.split()[1].shape[0]
 
     def on(self, kernel: str | None) -> "Stack":
-        """The same network with every population run by that kernel of the scan, see `scan`."""
-        return self._replace(
-            layers=tuple((name, layer._replace(kernel=kernel) if isinstance(layer, Spiking) else layer) for name, layer in self.layers)
-        )
+        """The same network with every population run by that kernel of the scan, see `scan`; the reference multiplies densely too."""
+
+        def one(layer: Layer) -> Layer:
+            if isinstance(layer, Linear):
+                return layer._replace(dense=kernel == "reference")
+            return layer._replace(kernel=kernel) if isinstance(layer, Spiking) else layer
+
+        return self._replace(layers=tuple((name, one(layer)) for name, layer in self.layers))
 
     def split(self) -> tuple["Stack", "Stack"]:
         """The network before its readout, and the readout with what follows it; nothing follows where there is no readout."""

@@ -14,7 +14,7 @@ from neurometa.chips.card import Card, Figure
 from neurometa.chips.quantity import ENERGY, TIME, Quantity, largest, quantity, zero
 from neurometa.energy import conventional
 from neurometa.energy.counts import Counts
-from neurometa.energy.events import amounts, left_out
+from neurometa.energy.events import UNPRICED, amounts, left_out
 from neurometa.energy.traffic import Traffic, route
 from neurometa.energy.workload import Workload
 from neurometa.errors import UserError
@@ -40,6 +40,9 @@ class Settings(NamedTuple):
 
 
 DEFAULT = Settings()
+
+WEIGHTY = (*UNPRICED, "leakage", "idle power", "everything but multiplications", "starting the work, memory, idling")
+"""What makes an estimate a lower bound where it is left out; what a host does, and bringing the input in, does not."""
 
 
 class Estimate(NamedTuple):
@@ -71,6 +74,11 @@ class Estimate(NamedTuple):
     settings: Settings
     cores: int
     chips: int
+
+    @property
+    def lower_bound(self) -> bool:
+        """Whether something of weight is not in the energy: leakage, or an operation of the network or of its learning."""
+        return any(sentence.endswith(WEIGHTY) for sentence in self.left_out)
 
 
 def estimate(card: Card, work: Workload, settings: Settings = DEFAULT) -> Estimate:

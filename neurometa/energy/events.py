@@ -8,6 +8,9 @@ from neurometa.energy.stage import Stage
 from neurometa.energy.traffic import Traffic
 from neurometa.energy.workload import Workload
 
+UNPRICED = ("synaptic events", "neuron updates", "synaptic updates of the learning engine", "trace updates", "learning signals")
+"""What a chip itself does, in the words of `left_out`."""
+
 
 def amounts(card: Card, work: Workload, traffic: Traffic | None, chips: int) -> dict[str, float]:
     """How often each event happens in one sample."""
@@ -48,11 +51,11 @@ def left_out(card: Card, work: Workload, traffic: Traffic | None, static: bool) 
     whole, known = work.total, card.energy
     updates = whole.neuron_updates_active + whole.neuron_updates_inactive
     wanting = [
-        (whole.synaptic_events, ("synaptic_event", "synaptic_event_dense", "cell_read", "array_read"), "synaptic events"),
-        (updates, ("neuron_update", "neuron_update_active", "neuron_access"), "neuron updates"),
-        (whole.synaptic_updates, ("synaptic_update",), "synaptic updates of the learning engine"),
-        (whole.trace_updates, ("trace_update",), "trace updates"),
-        (whole.learning_signals, ("learning_signal",), "learning signals"),
+        (whole.synaptic_events, ("synaptic_event", "synaptic_event_dense", "cell_read", "array_read"), UNPRICED[0]),
+        (updates, ("neuron_update", "neuron_update_active", "neuron_access"), UNPRICED[1]),
+        (whole.synaptic_updates, ("synaptic_update",), UNPRICED[2]),
+        (whole.trace_updates, ("trace_update",), UNPRICED[3]),
+        (whole.learning_signals, ("learning_signal",), UNPRICED[4]),
         (whole.weight_writes, ("weight_write",), "weights written"),
         (whole.host_macs, (), "products by the host"),
         (whole.host_operations, (), "operations by the host"),

@@ -12,7 +12,7 @@ from neurometa.core import encode, network
 from neurometa.core.segments import Segmented
 from neurometa.errors import UserError
 from neurometa.experiment import config, start, units
-from neurometa.experiment.machine import machine
+from neurometa.experiment import machine as machines
 from neurometa.meta import estimators
 from neurometa.meta.learner import Learner
 from neurometa.meta.trainer import Trainer, TrainerSettings
@@ -52,10 +52,17 @@ def learner(experiment: config.Experiment, ways: int) -> Learner:
     _refuse_pairs(experiment)
     head = _head(experiment)
     net = _network(experiment, head)
-    rule, place = _plasticity(experiment.plasticity, net, ways), machine(experiment)
+    rule, place = _plasticity(experiment.plasticity, net, ways), machines.machine(experiment)
     pieces = experiment.training.segments
     shown = net.on(place.by_hand)
-    return Learner(Segmented(shown, pieces) if pieces > 1 else shown, rule, _encoder(experiment), experiment.training.redeal, place.device)
+    settings = experiment.training.redeal, place.device, experiment.training.precision
+    return Learner(Segmented(shown, pieces) if pieces > 1 else shown, rule, _encoder(experiment), *settings)
+
+
+def threads(experiment: config.Experiment) -> int:
+    """Threads of the CPU: as many as asked for, else what suits the network's size."""
+    asked = experiment.training.threads
+    return machines.threads(_network(experiment, _head(experiment)).vmappable) if asked == "auto" else asked
 
 
 def _head(experiment: config.Experiment) -> int | None:
@@ -86,6 +93,11 @@ def trainer(experiment: config.Experiment, data: Path | None) -> Trainer:
     _refuse_still(experiment, built)
     begin = built.placed(start.parameters(experiment, built.network))
     return Trainer(built, task, estimator, TrainerSettings(**settings), experiment.seed, begin)
+
+
+def training_task(experiment: config.Experiment, data: Path | None) -> TaskFamily:
+    """The task of the classes that are trained on."""
+    return _training_task(experiment.task, data)
 
 
 def question(experiment: config.Experiment) -> Question:

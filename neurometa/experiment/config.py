@@ -369,8 +369,9 @@ class Training(_Strict, frozen=True):
     redeal: bool = False
     momentum_of_statistics: Annotated[float, Meta(gt=0, le=1)] = 0.05
     checkpoint_every: Count = 200
-    threads: Count = 1
+    threads: Count | Literal["auto"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["float32", "bf16"] = "float32"
     segments: Count = 1
     kernel: Literal["auto", "reference", "numba", "triton"] = "auto"
     start: str | None = None

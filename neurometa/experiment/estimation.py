@@ -14,14 +14,18 @@ from neurometa.energy.estimate import Estimate, Settings, estimate
 from neurometa.energy.workload import Measured, Workload, measure
 from neurometa.errors import UserError
 from neurometa.experiment import build, checkpoint, folder
+from neurometa.experiment.comparison import differences, ratios
 from neurometa.experiment.folder import Run
 from neurometa.experiment.progress import Watch
 
 SCHEMA = 1
 """Version of estimate.json."""
 
+BREAK_EVEN_RATE = 0.057
 BREAK_EVEN = "5.7 % spikes a neuron and step at 5 steps (Yan et al., arXiv:2409.08290 v4)"
 """Above about this rate an equally precise quantised conventional network is published to cost less."""
+
+_OF_A_SIDE = ("estimates", "unavailable", "spread")
 
 
 def cards(names: list[str], user: Path | None) -> list[Card]:
@@ -71,33 +75,19 @@ def ask(
         if not run.published:
             folder.write_json(run.path / "estimate.json", {"schema": SCHEMA, **answer})
         answers.append(answer)
-    whole = {"schema": SCHEMA, **{key: [entry for answer in answers for entry in answer[key]] for key in answers[0]}}
+    numbered = [
+        {**answer, **{key: [{**entry, "side": i} for entry in answer[key]] for key in _OF_A_SIDE}} for i, answer in enumerate(answers)
+    ]
+    whole = {"schema": SCHEMA, **{key: [entry for answer in numbered for entry in answer[key]] for key in answers[0]}}
     if not whole["estimates"]:
         raise UserError("; ".join(dict.fromkeys(entry["why"] for entry in whole["unavailable"])))
-    return {**whole, "differences": differences(whole) if len(runs) == 2 else []}
-
-
-def differences(answer: dict[str, Any]) -> list[str]:
-    """In what the two sides of a comparison differ, other than in what they cost: accuracy, process node, precision."""
-    first, second = (entry["run"] for entry in answer["runs"])
-    found = []
-    a, b = (entry["accuracy"] for entry in answer["runs"])
-    if a != b:
-        found.append(f"accuracy ({_percent(a)} against {_percent(b)})")
-    for what in ("node", "precision"):
-        sides = [sorted({str(entry[what] or "unknown") for entry in answer["estimates"] if entry["run"] == run}) for run in (first, second)]
-        if sides[0] != sides[1] or len(sides[0]) > 1 or "unknown" in sides[0]:
-            found.append(f"{what} ({', '.join(sides[0]) or 'none'} against {', '.join(sides[1]) or 'none'})")
-    return found
-
-
-def _percent(accuracy: dict[str, float]) -> str:
-    return f"{accuracy['mean']:.2f} ± {accuracy['ci95']:.2f} %" if accuracy["ci95"] is not None else f"{accuracy['mean']:.2f} %"
+    compared = len(runs) == 2
+    return {**whole, "differences": differences(whole) if compared else [], "ratios": ratios(whole) if compared else []}
 
 
 def _measured(run: Run, episodes: int, seed: int | None, data: Path | None, watch: Watch) -> Measured:
     saved = checkpoint.read(run.checkpoint)
-    torch.set_num_threads(run.experiment.training.threads)
+    torch.set_num_threads(build.threads(run.experiment))
     asked = build.question(run.experiment)
     task = build.unseen(run.experiment, asked, data)
     generator = torch.Generator().manual_seed(run.experiment.evaluation.seed if seed is None else seed)
@@ -116,16 +106,15 @@ def _answer(run: Run, measured: Measured, chips: list[Card], settings: Settings)
             try:
                 one = estimate(card, work, settings)
             except UserError as refused:
-                unavailable.append(
-                    {"run": run.experiment.name, "chip": card.chip, "profile": card.profile, "phase": work.phase, "why": str(refused)}
-                )
+                which = {"side": 0, "run": run.experiment.name, "chip": card.chip, "profile": card.profile, "phase": work.phase}
+                unavailable.append({**which, "why": str(refused)})
                 continue
             found.append(_entry(run, one))
             by_chip.setdefault(card.chip, []).append(one)
         for chip, ones in by_chip.items():
             if len(ones) > 1 and work.rule != "none":
                 energy = hull([one.energy for one in ones]).to("nJ")
-                spread.append({"run": run.experiment.name, "chip": chip, "phase": work.phase, "energy_nj": energy})
+                spread.append({"side": 0, "run": run.experiment.name, "chip": chip, "phase": work.phase, "energy_nj": energy})
     counts = {work.phase: _counts(work) for work in (measured.inference, measured.adaptation)}
     return {
         "estimates": found,
@@ -139,10 +128,12 @@ def _entry(run: Run, one: Estimate) -> dict[str, Any]:
     latency = None if one.latency is None else one.latency.to("us")
     basis = [f"{name}: {figure.value:g} {figure.unit}, {figure.kind}, {figure.source}" for name, figure in one.figures.items()]
     return {
+        "side": 0,
         "run": run.experiment.name,
         "chip": one.card.chip,
         "profile": one.card.profile,
         "title": one.card.title,
+        "model": one.card.model,
         "phase": one.phase,
         "energy_nj": one.energy.to("nJ"),
         "latency_us": latency,
@@ -150,6 +141,7 @@ def _entry(run: Run, one: Estimate) -> dict[str, Any]:
         "basis": basis,
         "kinds": sorted({figure.kind for figure in one.figures.values()}),
         "includes_static": "static" in one.parts,
+        "lower_bound": one.lower_bound,
         "left_out": list(one.left_out),
         "notes": list(one.notes),
         "timing": one.timing,

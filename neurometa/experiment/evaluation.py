@@ -16,7 +16,6 @@ from neurometa.errors import UserError
 from neurometa.experiment import atomic, build, checkpoint, folder
 from neurometa.experiment.build import Question
 from neurometa.experiment.folder import Run
-from neurometa.experiment.machine import machine
 from neurometa.experiment.progress import Watch
 from neurometa.meta.evaluate import Evaluated, evaluate, portrait
 from neurometa.types import Params, TaskFamily
@@ -39,7 +38,7 @@ def ask(run: Run, asked: Question, episodes: int, seed: int, data: Path | None, 
         The summary, as written.
     """
     saved = checkpoint.read(run.checkpoint)
-    torch.set_num_threads(machine(run.experiment).threads)
+    torch.set_num_threads(build.threads(run.experiment))
     task = build.unseen(run.experiment, asked, data)
     try:
         summary = {**answer(run, saved.parameters(), task, asked, episodes, seed, watch), "step": saved.step}

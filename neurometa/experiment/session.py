@@ -49,7 +49,7 @@ def start(experiment: Experiment, parent: Path, data: Path | None, watch: Watch)
         Stopped: after Ctrl-C or SIGTERM, with a checkpoint of the last full step.
         UserError: something that the user can mend; the last good checkpoint stays.
     """
-    torch.set_num_threads(experiment.training.threads)
+    torch.set_num_threads(build.threads(experiment))
     trainer, unseen = _built(experiment, data)
     run = folder.create(experiment, parent, environment(experiment))
     watch.say(f"run folder: {run.path}")
@@ -66,7 +66,7 @@ def resume(run: Run, data: Path | None, watch: Watch) -> dict[str, Any]:
         raise UserError(f"{run.path} is a published learner, which holds no optimiser: {again}")
     if run.done.exists():
         return folder.read_json(run.summary)
-    torch.set_num_threads(run.experiment.training.threads)
+    torch.set_num_threads(build.threads(run.experiment))
     trainer, unseen = _built(run.experiment, data)
     _restore(run, trainer)
     watch.say(f"run folder: {run.path}, going on after step {trainer.at} of {trainer.total}")

@@ -67,7 +67,13 @@ def evaluate(
     Raises:
         UserError: if adaptation diverged in any episode.
     """
-    params = learner.placed(params)
+    with learner.arithmetic():
+        return _evaluated(learner, learner.placed(params), task, episodes, generator, tick or (lambda done, of: None))
+
+
+def _evaluated(
+    learner: Learner, params: Params, task: TaskFamily, episodes: int, generator: torch.Generator, tick: Callable[[int, int], None]
+) -> Evaluated:
     activity = _activity(_whole(learner), params, task, torch.Generator().manual_seed(generator.initial_seed()))
     shown = sum(data.y.shape[1] for data in task.sample(torch.Generator(), 1))
     learner = learner._replace(redeal=False)
@@ -87,8 +93,7 @@ def evaluate(
         before.append(_before(judged, params, drawn, activity.writes).cpu())
         if not learner.plasticity.readout_only and activity.adapts:
             zeroed.append(_score(outcomes(judged, _readout_only, params, drawn), drawn.query.y).cpu())
-        if tick:
-            tick(min(start + at_once, episodes), episodes)
+        tick(min(start + at_once, episodes), episodes)
     size = sum(value.numel() for value in params.values())
     kept = torch.cat(zeroed) if zeroed else None
     return Evaluated(torch.cat(after), torch.cat(before), kept, activity.spikes, activity.rates, size)

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import torch
 
+from neurometa.core.check import check_finite
 from neurometa.core.encode import Encoder
 from neurometa.core.loss import task_accuracy, task_loss
 from neurometa.plasticity.base import Noisy, Plasticity
@@ -17,6 +18,7 @@ class Learner(NamedTuple):
         network, plasticity, encoder: its parts.
         redeal: in meta-training, deal the examples of an episode several times, see `adapt.redealt`. Never in an evaluation.
         device: where tensors live; everything random is drawn on the CPU, so that runs reproduce, and moved once.
+        precision: "float32"; or "bf16": products and convolutions in 16 bits (`torch.autocast`), all else in 32.
     """
 
     network: Network
@@ -24,6 +26,7 @@ class Learner(NamedTuple):
     encoder: Encoder
     redeal: bool = False
     device: str = "cpu"
+    precision: str = "float32"
 
     def init(self, generator: torch.Generator) -> Params:
         """Draw the slow parameters, those of the plasticity included."""
@@ -34,10 +37,15 @@ class Learner(NamedTuple):
         """The same parameters on the learner's device."""
         return {name: value.to(self.device) for name, value in params.items()}
 
+    def arithmetic(self) -> torch.autocast:
+        """The context in which the network is to run."""
+        return torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bf16")
+
     def encode(self, episodes: Episode, generator: torch.Generator) -> Episode:
         """Encode every example of a batch of episodes and move it to the device; done before vmap, because it may be random."""
 
         def one(data: Data) -> Data:
+            check_finite("input", data.x)  # here, because vmap hides it from the network
             x = self.encoder.encode(data.x, generator).to(self.device)
             return Data(x.movedim(0, 1) if x.ndim > len(self.network.shape) + 2 else x, data.y.to(self.device))
 

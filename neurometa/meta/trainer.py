@@ -121,9 +121,10 @@ class Trainer:
         """Statistics to use, mean outcome and outer gradient on newly drawn episodes."""
         episodes = self.learner.encode(self.task.sample(self.generator, self.settings.tasks), self.generator)
         slow = detach(self.slow)
-        still = self._statistics_to_use({**slow, **self.fixed}, episodes)
         estimator = self.estimator.drawn(slow, self.generator) if isinstance(self.estimator, Drawing) else self.estimator
-        return still, *estimator(self.learner, slow, episodes, {**self.fixed, **still})
+        with self.learner.arithmetic():
+            still = self._statistics_to_use({**slow, **self.fixed}, episodes)
+            return still, *estimator(self.learner, slow, episodes, {**self.fixed, **still})
 
     def _descend(self, gradient: Params, size: Tensor) -> None:
         limit = self.settings.clip

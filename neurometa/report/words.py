@@ -50,6 +50,20 @@ def duration(seconds: int | float | None) -> str:
     return f"{minutes} min {rest} s" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
 
 
+SPLITS = {
+    "background-evaluation": "evaluation set",
+    "background-evaluation-within-alphabet": "one alphabet",
+    "vinyals": "Matching Networks",
+    "background-validation": "validation set",
+}
+"""What the splits of Omniglot are called where a person reads."""
+
+
+def split(name: str) -> str:
+    """Which characters a learner was judged on."""
+    return SPLITS.get(name, name)
+
+
 def material(run: Reading) -> str:
     """What the characters are."""
     kind = part(run, "task", "kind")

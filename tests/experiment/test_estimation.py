@@ -47,7 +47,7 @@ def ask(runs, names=("loihi1", "digital45-int8"), episodes=3, settings=Settings(
 
 def test_an_estimate_has_the_fields_that_are_documented_and_is_kept(run):
     answer = ask([run])
-    assert json.loads((run.path / "estimate.json").read_text()) == {k: v for k, v in answer.items() if k != "differences"}
+    assert json.loads((run.path / "estimate.json").read_text()) == {k: v for k, v in answer.items() if k not in ("differences", "ratios")}
     assert {(one["chip"], one["profile"], one["phase"]) for one in answer["estimates"]} == {
         (chip, profile, phase)
         for chip, profile in (("loihi1", "davies2018"), ("loihi1", "sanafe2025"), ("digital45", "int8"))
@@ -84,7 +84,42 @@ def test_a_comparison_says_first_how_its_sides_differ(run, twin):
     lines = estimates.lines(answer)
     assert lines[0].startswith("not like for like: the two sides differ in accuracy (")
     assert "14 nm, 45 nm against 45 nm" in lines[0]
-    assert any("carries spikes, this network has activations" in line for line in lines)
+    assert "A = tiny (spiking, " in lines[0]
+    (refused,) = (line for line in lines if "carries spikes, this network has activations" in line)
+    assert refused.startswith("not possible: twin: 1 chip (")
+    assert refused.endswith(": loihi1)")
+
+
+def test_a_comparison_says_how_many_times_as_much_and_whether_that_crosses_one(run, twin):
+    answer = ask([run, twin], ("loihi1-davies2018", "digital45-int8", "h200"))
+    (same, own) = (one for one in answer["ratios"] if one["phase"] == "inference")
+    energy = {(one["side"], one["chip"]): one["energy_nj"] for one in answer["estimates"] if one["phase"] == "inference"}
+    assert (same["kind"], same["chips"]) == ("same chip", ["digital45-int8", "digital45-int8"])
+    assert (own["kind"], own["chips"]) == ("own chips", ["loihi1-davies2018", "digital45-int8"])
+    for one, chips in ((same, ("digital45", "digital45")), (own, ("loihi1", "digital45"))):
+        a, b = energy[0, chips[0]], energy[1, chips[1]]
+        assert one["ratio"] == {"low": a["low"] / b["high"], "value": a["value"] / b["value"], "high": a["high"] / b["low"]}
+        assert one["verdict"] == ("less" if a["high"] < b["low"] else "more" if a["low"] > b["high"] else "undecided")
+    lines = estimates.lines(answer)
+    assert lines[1].startswith("inference: A / B = ")
+    assert "both on digital45-int8, a lower bound" in lines[1]
+    assert any("the published break-even of 5.7 %" in line for line in lines)
+
+
+def test_lower_bounds_are_marked(run):
+    answer = ask([run], ("loihi1-davies2018", "digital45-int8", "h200-bf16"))
+    assert {one["chip"]: one["lower_bound"] for one in answer["estimates"]} == {"loihi1": False, "digital45": True, "h200": True}
+    said = [line for line in estimates.lines(answer) if line.startswith("  ")]
+    assert {line.split()[0]: ">=" in line for line in said if not line.startswith("  chip")} == {
+        "loihi1": False,
+        "digital45": True,
+        "h200": True,
+    }
+
+
+def test_two_learners_of_one_name_are_two_sides(run):
+    answer = ask([run, run], ["loihi1"])
+    assert [one["side"] for one in answer["estimates"]] == [0] * 4 + [1] * 4
 
 
 def test_the_same_chip_and_learner_on_both_sides_differ_in_nothing(run):
