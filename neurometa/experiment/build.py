@@ -363,7 +363,9 @@ def _refuse_raster(experiment: config.Experiment) -> None:
     """What a task of spikes over time needs, and what only goes with it."""
     task, net, encoding = experiment.task, experiment.network, experiment.encoding
     if isinstance(task, config.DelayedCue) != isinstance(encoding, config.Raster):
-        raise UserError(f"encoding {_kind(encoding)} with task {_kind(task)} given: encoding raster goes with task delayed-cue, and it alone")
+        raise UserError(
+            f"encoding {_kind(encoding)} with task {_kind(task)} given: encoding raster goes with task delayed-cue, and it alone"
+        )
     if isinstance(net, config.MLP) and net.last > _steps(experiment):
         raise UserError(f"network.last = {net.last} given for a window of {_steps(experiment)} steps, expected no more than that")
     if isinstance(net, config.MLP) and net.last and experiment.training.segments > 1:
