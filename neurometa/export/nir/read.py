@@ -10,7 +10,7 @@ import torch
 
 from neurometa.core.layer import Conv2d, Flatten, Layer, Linear, Offset, Pool, Scale, Spiking, TimeAverage
 from neurometa.core.network import READOUT, Stack, stacked
-from neurometa.core.neuron import IF, LIF, CurrentLIF
+from neurometa.core.neuron import IF, LIF, CurrentLIF, VoidingLIF
 from neurometa.core.surrogate import Surrogate
 from neurometa.errors import UserError
 from neurometa.export.nir.order import row
@@ -51,9 +51,11 @@ def from_nir(
 
     Args:
         source: what to read.
-        dt: length of a time step in seconds; default what the metadata says, needed where it says nothing (snnTorch writes with 1e-4).
+        dt: length of a time step in seconds; default what the metadata says, needed where it says nothing: snnTorch writes
+            with 1e-4; Norse 1.1 writes dt / tau_inv for tau, so that its dt of 1e-3 is read with 1e-6.
         steps: time steps for which an input without time axis is held; default as in the metadata, else 25.
-        reset: "hard" or "subtract"; default what each neuron's metadata says, else "hard", which is NIR's own.
+        reset: "hard", "subtract", or "void", snnTorch's reset to zero of neurons with a synaptic current, which loses the input of the next
+            step too; default what each neuron's metadata says, else "hard", which is NIR's own. snnTorch does not write which it has.
         surrogate: derivative of the spikes.
     Returns:
         The network, and its parameters in torch's default type.
@@ -67,8 +69,8 @@ def from_nir(
         raise UserError(
             f"NIR: dt = {dt} given, expected the length of a time step in seconds: the file does not say it, snnTorch's is 1e-4"
         )
-    if reset not in (None, "hard", "subtract"):
-        raise UserError(f"reset {reset!r} given, expected hard or subtract")
+    if reset not in (None, "hard", "subtract", "void"):
+        raise UserError(f"reset {reset!r} given, expected hard, subtract or void")
     reader = _Reader(float(dt), int(steps or noted.get("steps", 25)), reset, surrogate or Surrogate())
     ordered = row(graph)
     for name, node in ordered.nodes:
@@ -155,7 +157,7 @@ class _Reader:
             raise UserError(f"NIR: node {name} resets to v_reset = {np.ravel(node.v_reset)[0]:g}, expected 0")
         noted = node.metadata.get("reset") if isinstance(node.metadata, dict) else None
         reset = self.reset or (noted.decode() if isinstance(noted, bytes) else noted) or "hard"
-        words: dict[str, Any] = {"threshold": _constant(node.v_threshold), "hard_reset": reset == "hard", "surrogate": self.surrogate}
+        words: dict[str, Any] = {"threshold": _constant(node.v_threshold), "hard_reset": reset != "subtract", "surrogate": self.surrogate}
         leak = np.zeros(())
         if isinstance(node, nir.IF):
             neuron, gain = IF(**words), self.dt * np.asarray(node.r)
@@ -165,7 +167,9 @@ class _Reader:
         else:
             slow, fast = self._rate(name, node.tau_mem), self._rate(name, node.tau_syn)
             gain = np.asarray(node.w_in) * fast * np.asarray(node.r) * slow
-            neuron = CurrentLIF(_constant(1 - slow), _constant(1 - fast), **words)
+            neuron: Any = CurrentLIF(_constant(1 - slow), _constant(1 - fast), **words)
+            if reset == "void":
+                neuron = VoidingLIF(neuron.decay, neuron.current_decay, neuron.threshold, self.surrogate)
             if np.any(np.asarray(node.v_leak)):
                 raise UserError(f"NIR: node {name} (CubaLIF) leaks to v_leak = {np.ravel(node.v_leak)[0]:g}, expected 0")
         loop = None if recurrent is None else np.asarray(recurrent.weight, dtype=np.float64)
@@ -181,7 +185,7 @@ class _Reader:
     def _rate(self, name: str, tau: np.ndarray) -> np.ndarray:
         rate = self.dt / np.asarray(tau, dtype=np.float64)
         if not ((rate > 0) & (rate <= 1 + 1e-9)).all():
-            raise UserError(f"NIR: node {name} has a time constant of {np.min(tau):g} s, expected at least dt = {self.dt:g} s")
+            raise UserError(f"NIR: node {name} has a time constant of {np.asarray(tau).min():g} s, expected at least dt = {self.dt:g} s")
         return np.minimum(rate, 1.0)
 
     def _gain(self, name: str, gain: np.ndarray) -> None:
