@@ -170,7 +170,7 @@ def list_(
 @app.command()
 def export(
     path: RunArgument,
-    to: Annotated[str, typer.Option(help="loihi.")],
+    to: Annotated[str, typer.Option(help="loihi or nir.")],
     out: Annotated[Path, typer.Option(help="Folder to write.")],
     verify: Annotated[str | None, typer.Option(help="emulator or lava: judge what was exported beside the float learner.")] = None,
     episodes: Annotated[int | None, typer.Option(min=2, help="Episodes of that; default 100, in Lava 20.")] = None,
@@ -179,20 +179,26 @@ def export(
     given: Annotated[str, typer.Option("--input", help="spikes or bias (currents); default spikes where the input is 0 or 1.")] = "auto",
     hard_reset: Annotated[bool, typer.Option("--hard-reset", help="Export a subtractive reset as a hard one.")] = False,
     timeout_s: Annotated[float, typer.Option(help="Seconds for each window that Lava plays.")] = 600,
+    dt: Annotated[float, typer.Option(help="Length of a time step in seconds, for NIR.")] = 1e-4,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a trained learner as Loihi's integers.
+    """Write a trained learner as Loihi's integers, or as a NIR graph.
 
-    The folder holds bundle.json and arrays.npz; docs/loihi.md describes them. With --verify the learner is judged on episodes of unseen
+    For Loihi the folder holds bundle.json and its arrays, for NIR model.nir. With --verify the learner is judged on episodes of unseen
     classes before and after, in the integer emulator, or in Intel's Lava, where every spike is compared with the emulator's.
     """
     from neurometa.experiment import exporting, folder, progress
 
-    if to != "loihi":
-        raise UserError(f"--to {to} given, expected loihi")
+    if to not in ("loihi", "nir"):
+        raise UserError(f"--to {to} given, expected loihi or nir")
     if verify not in (None, "emulator", "lava"):
         raise UserError(f"--verify {verify} given, expected emulator or lava")
+    if to == "nir":
+        if verify:
+            raise UserError("--verify given with --to nir, expected it with --to loihi: a graph is not rounded")
+        written = exporting.to_nir(folder.open_run(path), out, dt, data)
+        return _json(written) if as_json else _out(written["out"])
     asked = exporting.Asked(out, verify, episodes, seed, chip, given, hard_reset, timeout_s)
     answer = exporting.to_loihi(folder.open_run(path), asked, data, progress.watch(quiet=as_json))
     if as_json:
