@@ -177,11 +177,13 @@ def mlp_network(
     normalise_features: bool = False,
     recurrent: bool | tuple[bool, ...] = False,
     delay: int = 0,
+    last: int = 0,
     outputs: int | None = None,
 ) -> Stack:
     """Stack of dense layers; arguments as for `conv_network`.
 
     Args:
+        last: steps at the end of the window over which the readout is averaged; 0 for all.
         recurrent: whether neurons hear the last spikes of their own layer, through weights `<layer>.recurrent`; one answer for every
             layer that has neurons, or one a layer.
     Raises:
@@ -192,12 +194,12 @@ def mlp_network(
     for i, width in enumerate(widths, 1):
         accumulate = i == len(widths) and features == "current"
         if accumulate:
-            layers.append(("average", TimeAverage(readout_decay)))
+            layers.append(("average", TimeAverage(readout_decay, last)))
         layers.append((f"linear{i}", Linear(width, bias=not normalise)))
         layers += [(f"norm{i}", Norm())] if normalise else []
         layers += [] if accumulate else [(f"{_kind(neuron)}{i}", _population(neuron, free, steps, loops[i - 1], delay))]
     if features != "current":
-        layers.append(("average", TimeAverage(readout_decay)))
+        layers.append(("average", TimeAverage(readout_decay, last)))
     return _finished(shape, layers, normalise_features, outputs)
 
 

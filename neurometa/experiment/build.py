@@ -123,6 +123,8 @@ def unseen(experiment: config.Experiment, asked: Question, data: Path | None) ->
     task, rule = experiment.task, experiment.plasticity
     if isinstance(task, config.Sinusoid):
         return _unseen_sines(asked)
+    if isinstance(task, config.DelayedCue):
+        return _unseen_trials(task, asked)
     if _only_ways(experiment) not in (None, asked.ways):
         raise UserError(
             f"{asked.ways} ways given, but this {_kind(rule)} learner has a head for the {task.ways} ways it is trained on: "
@@ -156,6 +158,13 @@ def _unseen_sines(asked: Question) -> TaskFamily:
     return tasks.Sinusoid(asked.shots, asked.queries)
 
 
+def _unseen_trials(task: config.DelayedCue, asked: Question) -> TaskFamily:
+    """Maps and trials that were not drawn in training."""
+    if asked.ways != task.ways or asked.split is not None or asked.within_alphabet:
+        raise UserError(f"task delayed-cue asks the {task.ways} cues it was trained on and has no splits: leave out --ways, --split")
+    return _delayed_cue(task)._replace(shots=asked.shots, queries=asked.queries)
+
+
 def describe(experiment: config.Experiment) -> str:
     """Say in one line what the network is, such as `conv 32-64-64-64, lif, direct encoding of 8 steps`."""
     built = experiment.network
@@ -168,6 +177,8 @@ def describe(experiment: config.Experiment) -> str:
 def _training_task(task: config.Task, data: Path | None) -> TaskFamily:
     if isinstance(task, config.Sinusoid):
         return tasks.Sinusoid(task.shots, task.queries)
+    if isinstance(task, config.DelayedCue):
+        return _delayed_cue(task)
     augment = None if task.augment is None else Augment(task.augment.degrees, task.augment.scale, task.augment.shift_px)
     if isinstance(task, config.Glyphs):
         return tasks.glyphs("train", task.ways, task.shots, task.queries, task.binary, task.size, augment)
@@ -189,7 +200,7 @@ def _network(experiment: config.Experiment, head: int | None) -> network.Stack:
         return network.mlp_network(
             shape, built.widths, normalise=built.normalise, neuron=units.neuron(unit), free=units.free(unit), steps=steps,
             features=built.features, readout_decay=leak, normalise_features=built.normalise_features, recurrent=built.recurrent,
-            delay=built.delay, outputs=head,
+            delay=built.delay, last=built.last, outputs=head,
         )  # fmt: skip
     return network.conv_network(
         shape, built.channels, built.strides, built.pools, kernel=built.kernel, pooling=built.pooling,
@@ -203,6 +214,8 @@ def _shape(experiment: config.Experiment) -> tuple[int, ...]:
     """Shape of one encoded example, without time."""
     if isinstance(experiment.encoding, config.Population):
         return (experiment.encoding.neurons,)
+    if isinstance(experiment.task, config.DelayedCue):
+        return (_delayed_cue(experiment.task).inputs,)
     if isinstance(experiment.task, config.Sinusoid):
         return (1,)
     if isinstance(experiment.task, config.OmniglotStrokes):
@@ -217,6 +230,8 @@ def _steps(experiment: config.Experiment) -> int:
         return 1
     if isinstance(experiment.task, config.OmniglotStrokes):
         return (PIXELS - experiment.task.width) // experiment.task.stride + 1
+    if isinstance(experiment.task, config.DelayedCue):
+        return _delayed_cue(experiment.task).steps
     return _side(experiment) if isinstance(experiment.encoding, config.Delta) else getattr(experiment.encoding, "steps", 1)
 
 
@@ -240,6 +255,12 @@ def _encoder(experiment: config.Experiment) -> encode.Encoder:
     if isinstance(asked, config.Raster):
         return encode.Raster()
     return encode.Latency(asked.steps)
+
+
+def _delayed_cue(task: config.DelayedCue) -> tasks.DelayedCue:
+    return tasks.DelayedCue(
+        task.ways, task.shots, task.queries, task.cue, task.delay, task.recall, task.channels, task.rate, task.noise
+    )  # fmt: skip
 
 
 def _plasticity(rule: config.Rule, net: Network, ways: int) -> Plasticity:
@@ -292,7 +313,7 @@ def _refuse_pairs(experiment: config.Experiment) -> None:
     rule, outer = experiment.plasticity, experiment.estimator
     _refuse_segments(experiment)
     _refuse_regression(experiment)
-    _refuse_scan(experiment)
+    _refuse_raster(experiment)
     rules.refuse(experiment)
     if isinstance(rule, config.BPTT | config.EProp) and rule.rates != "fixed" and not isinstance(outer, config.Unrolled | config.Evolution):
         raise UserError(
@@ -350,19 +371,25 @@ def _refuse_regression(experiment: config.Experiment) -> None:
         raise UserError("plasticity prototype averages the examples of a class, task sinusoid has none: choose bptt or hebbian")
 
 
-def _refuse_scan(experiment: config.Experiment) -> None:
+def _refuse_raster(experiment: config.Experiment) -> None:
     """What a task of spikes over time needs, and what only goes with it."""
     task, net, encoding = experiment.task, experiment.network, experiment.encoding
-    if isinstance(task, config.OmniglotStrokes) != isinstance(encoding, config.Raster):
-        raise UserError(f"encoding {_kind(encoding)} with task {_kind(task)} given: encoding raster goes with task omniglot-strokes")
-    if not isinstance(task, config.OmniglotStrokes):
+    timed = isinstance(task, config.DelayedCue | config.OmniglotStrokes)
+    if timed != isinstance(encoding, config.Raster):
+        given = f"encoding {_kind(encoding)} with task {_kind(task)} given"
+        raise UserError(f"{given}: encoding raster goes with tasks delayed-cue and omniglot-strokes, and with them alone")
+    if isinstance(net, config.MLP) and net.last > _steps(experiment):
+        raise UserError(f"network.last = {net.last} given for a window of {_steps(experiment)} steps, expected no more than that")
+    if isinstance(net, config.MLP) and net.last and experiment.training.segments > 1:
+        raise UserError(f"network.last = {net.last} with training.segments = {experiment.training.segments} given: choose segments 1")
+    if not timed:
         return
-    if task.width > PIXELS:
+    if isinstance(task, config.OmniglotStrokes) and task.width > PIXELS:
         raise UserError(f"task.width = {task.width} given, expected at most {PIXELS}, the columns of a picture")
     if isinstance(net, config.Conv):
-        raise UserError("network conv sees pictures, task omniglot-strokes has spikes over time: choose network mlp")
+        raise UserError(f"network conv sees pictures, task {_kind(task)} has spikes over time: choose network mlp")
     if isinstance(net.neuron, config.ReLU):
-        raise UserError("neuron relu has no time, task omniglot-strokes needs it: choose neuron lif or alif")
+        raise UserError(f"neuron relu has no time, task {_kind(task)} needs it: choose neuron lif or alif")
 
 
 def _refuse_still(experiment: config.Experiment, built: Learner) -> None:

@@ -227,6 +227,7 @@ class MLP(_Strict, frozen=True, tag="mlp", tag_field="kind"):
     readout: Literal["rate", "membrane"] = "rate"
     recurrent: bool | tuple[bool, ...] = False
     delay: Delay = 0
+    last: Annotated[int, Meta(ge=0)] = 0
 
 
 class Augment(_Strict, frozen=True):
@@ -285,7 +286,21 @@ class OmniglotStrokes(_Strict, frozen=True, tag="omniglot-strokes", tag_field="k
     stride: Count = 1
 
 
-Task = Glyphs | Omniglot | Sinusoid | OmniglotStrokes
+class DelayedCue(_Strict, frozen=True, tag="delayed-cue", tag_field="kind"):
+    """Store and recall: a cue, a long silence, a question; what each cue means is redrawn in every episode."""
+
+    ways: Annotated[int, Meta(ge=2)] = 2
+    shots: Count = 3
+    queries: Count = 5
+    cue: Count = 20
+    delay: Annotated[int, Meta(ge=0)] = 200
+    recall: Count = 20
+    channels: Count = 5
+    rate: Fraction = 0.3
+    noise: Fraction = 0.01
+
+
+Task = Glyphs | Omniglot | Sinusoid | OmniglotStrokes | DelayedCue
 
 
 class Prototype(_Strict, frozen=True, tag="prototype", tag_field="kind"):

@@ -16,6 +16,7 @@ from neurometa.core.segments import whole
 from neurometa.core.tree import select
 from neurometa.errors import UserError
 from neurometa.meta.adapt import outcomes
+from neurometa.meta.diagnosis import trouble
 from neurometa.meta.learner import Learner
 from neurometa.tasks.base import ImageClasses
 from neurometa.types import Adapted, Data, Episode, Measures, Network, Params, Record, TaskFamily
@@ -88,7 +89,8 @@ def _evaluated(
         drawn = judged.encode(family.sample(generator, min(at_once, episodes - start)), generator)
         outcome = outcomes(judged, Learner.adapt, params, drawn)
         if not bool(outcome.finite.all()):
-            raise UserError("adaptation diverged: weights that are not finite; train again with a lower inner rate")
+            why = trouble(judged, params, drawn, outcome.finite) or "weights that are not finite; train again with a lower inner rate"
+            raise UserError(f"adaptation failed: {why}")
         after.append(_score(outcome, drawn.query.y).cpu())
         before.append(_before(judged, params, drawn, activity.writes).cpu())
         if not learner.plasticity.readout_only and activity.adapts:

@@ -118,7 +118,7 @@ def test_characters_pass_under_a_slit_and_are_judged_on_unseen_ones(experiment, 
 
 def test_a_scan_needs_time_and_its_own_encoding(experiment):
     scanned = {"task": {"kind": "omniglot-strokes"}, "encoding": {"kind": "raster"}}
-    refused(experiment({**scanned, "encoding": {"kind": "rate"}}), "encoding raster goes with task omniglot-strokes")
+    refused(experiment({**scanned, "encoding": {"kind": "rate"}}), "encoding raster goes with tasks delayed-cue and omniglot-strokes")
     refused(experiment({**scanned, "network": {"kind": "conv"}}), "choose network mlp")
     refused(experiment({**scanned, "network.neuron": {"kind": "relu"}}), "choose neuron lif")
     refused(experiment({**scanned, "task.width": 29}), "expected at most 28")
