@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -117,6 +118,17 @@ def embedded(made: config.Experiment, params: Params, data: Path | None, ways: i
     return pictures.embedded(lambda x: body.run(params, body.signal(x)).output.movedim(0, 1).flatten(1))
 
 
+def windows(data: Path | None, kept: Path | None) -> Tensor:
+    """Spikes of the shared network for each unseen character, (characters, drawings, steps * features); read from `kept` if it exists."""
+    if kept and kept.exists():
+        return torch.from_numpy(np.load(kept)).float()
+    first = experiment("stdp", 1, 0, "unrolled")
+    found = embedded(first, build.trainer(first, data).parameters(), data, 5, 1).images
+    if kept:
+        np.save(kept, found.to(torch.uint8).numpy())
+    return found
+
+
 @torch.no_grad()
 def judged(made: config.Experiment, params: Params, family: ImageClasses, episodes: int, seed: int = SEED) -> Tensor:
     """Accuracy in percent of each episode."""
@@ -173,14 +185,13 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=1000)
     parser.add_argument("--tasks", default="5w1s,20w1s")
     parser.add_argument("--data", type=Path)
+    parser.add_argument("--windows", type=Path, help="file (.npy) in which the shared network's spikes are kept between calls")
     parser.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    first = experiment("stdp", 1, 0, "unrolled")
-    params = build.trainer(first, asked.data).parameters()
-    whole = embedded(first, params, asked.data, 5, 1)
+    whole = windows(asked.data, asked.windows)
     sizes = {task: [int(n) for n in task.rstrip("s").split("w")] for task in asked.tasks.split(",")}
-    families = {task: whole.__class__(whole.images, ways, shots, 5) for task, (ways, shots) in sizes.items()}
+    families = {task: ImageClasses(whole, ways, shots, 5) for task, (ways, shots) in sizes.items()}
     for name in asked.rows.split(","):
         for seed in map(int, asked.seeds.split(",")):
             found = row(name, families, asked.steps, seed, asked.estimator, asked.episodes, asked.data)
