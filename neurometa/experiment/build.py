@@ -96,15 +96,10 @@ def trainer(experiment: config.Experiment, data: Path | None) -> Trainer:
             f"estimator {_kind(experiment.estimator)} differentiates through the adaptation, "
             f"which plasticity {_kind(experiment.plasticity)} does not allow: choose estimator first-order, reptile or evolution"
         )
-    task = _training_task(experiment.task, data)
+    task = practice(experiment.task, data)
     _refuse_still(experiment, built)
     begin = built.placed(start.parameters(experiment, built.network))
     return Trainer(built, task, estimator, TrainerSettings(**settings), experiment.seed, begin)
-
-
-def training_task(experiment: config.Experiment, data: Path | None) -> TaskFamily:
-    """The task of the classes that are trained on."""
-    return _training_task(experiment.task, data)
 
 
 def question(experiment: config.Experiment) -> Question:
@@ -174,7 +169,8 @@ def describe(experiment: config.Experiment) -> str:
     return f"{_kind(built)} {'-'.join(map(str, layers))}, {unit}{time}"
 
 
-def _training_task(task: config.Task, data: Path | None) -> TaskFamily:
+def practice(task: config.Task, data: Path | None) -> TaskFamily:
+    """Build the task of the training classes."""
     if isinstance(task, config.Sinusoid):
         return tasks.Sinusoid(task.shots, task.queries)
     if isinstance(task, config.DelayedCue):
@@ -372,23 +368,21 @@ def _refuse_regression(experiment: config.Experiment) -> None:
 
 
 def _refuse_raster(experiment: config.Experiment) -> None:
-    """What a task of spikes over time needs, and what only goes with it."""
+    """What tasks of spikes over time need, and what only goes with them."""
     task, net, encoding = experiment.task, experiment.network, experiment.encoding
     timed = isinstance(task, config.DelayedCue | config.OmniglotStrokes)
     if timed != isinstance(encoding, config.Raster):
         given = f"encoding {_kind(encoding)} with task {_kind(task)} given"
-        raise UserError(f"{given}: encoding raster goes with tasks delayed-cue and omniglot-strokes, and with them alone")
+        raise UserError(f"{given}: encoding raster goes with tasks delayed-cue and omniglot-strokes, and with no other")
     if isinstance(net, config.MLP) and net.last > _steps(experiment):
         raise UserError(f"network.last = {net.last} given for a window of {_steps(experiment)} steps, expected no more than that")
     if isinstance(net, config.MLP) and net.last and experiment.training.segments > 1:
         raise UserError(f"network.last = {net.last} with training.segments = {experiment.training.segments} given: choose segments 1")
-    if not timed:
-        return
     if isinstance(task, config.OmniglotStrokes) and task.width > PIXELS:
         raise UserError(f"task.width = {task.width} given, expected at most {PIXELS}, the columns of a picture")
-    if isinstance(net, config.Conv):
+    if timed and isinstance(net, config.Conv):
         raise UserError(f"network conv sees pictures, task {_kind(task)} has spikes over time: choose network mlp")
-    if isinstance(net.neuron, config.ReLU):
+    if timed and isinstance(net.neuron, config.ReLU):
         raise UserError(f"neuron relu has no time, task {_kind(task)} needs it: choose neuron lif or alif")
 
 

@@ -300,7 +300,7 @@ class DelayedCue(_Strict, frozen=True, tag="delayed-cue", tag_field="kind"):
     noise: Fraction = 0.01
 
 
-Task = Glyphs | Omniglot | Sinusoid | OmniglotStrokes | DelayedCue
+Task = Glyphs | Omniglot | Sinusoid | DelayedCue | OmniglotStrokes
 
 
 class Prototype(_Strict, frozen=True, tag="prototype", tag_field="kind"):
@@ -456,6 +456,7 @@ class Evaluation(_Strict, frozen=True):
     queries: Count = 5
     episodes: Count = 1000
     seed: int = 1
+    bits: Literal[2, 3, 4, 5, 6, 7, 8, 16, 32] = 32
 
 
 class Experiment(_Strict, frozen=True):
