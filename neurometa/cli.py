@@ -150,6 +150,72 @@ def report(
     _out(str(written))
 
 
+@app.command()
+def plot(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="tradeoff, learning or raster.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders; for a trade-off, estimated ones.")],
+    out: Annotated[Path | None, typer.Option(help="File to write; without a suffix .pdf, .svg and .png. Default KIND, here.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Draw one figure from run folders.
+
+    A trade-off sets energy against accuracy, and latency in a second figure, and prints the least energy of each side at each accuracy.
+    """
+    from neurometa.report import plot as drawing
+
+    files, found = drawing.write(kind, paths, out)
+    if as_json:
+        return _json({"files": [str(file) for file in files], "least": found})
+    for line in [*map(str, files), *drawing.table(found)]:
+        _out(line)
+
+
+@app.command(context_settings={"ignore_unknown_options": True})
+def sweep(
+    what: Annotated[list[str], typer.Argument(metavar="FILE.toml [--FIELD VALUE]...", help="An experiment.")],
+    grid: Annotated[list[str], typer.Option(metavar="KEY=A,B,C", help="A field and its values; may be repeated.")],
+    out: Annotated[Path, typer.Option(help="Folder in which the run folders are made.")] = Path("runs"),
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train every combination of some fields' values, one run folder each.
+
+    Given again, the same command goes on where it stood.
+    """
+    from neurometa.experiment import override, progress, session
+    from neurometa.experiment import sweep as sweeping
+
+    positional, overrides = override.split(what)
+    if len(positional) != 1:
+        raise UserError(
+            f"sweep takes one experiment file, given {' '.join(positional) or 'nothing'}: write `neurometa sweep FILE.toml --grid KEY=A,B`"
+        )
+    try:
+        found = sweeping.run(sweeping.points(Path(positional[0]), grid, overrides), out, data, progress.watch(quiet=as_json))
+    except session.Stopped as stopped:
+        raise typer.Exit(_complain(f"{stopped}, or give the same sweep again", 130)) from None
+    if as_json:
+        return _json({"runs": [{"run": str(run.path), "summary": summary} for run, summary in found]})
+    for run, summary in found:
+        _out(f"{run.path}: {summary['accuracy']['mean']:.2f} ± {summary['accuracy']['ci95']:.2f} %")
+
+
+@app.command()
+def cite(path: RunArgument, as_json: JsonOption = False) -> None:
+    """Print BibTeX of what a run rests on.
+
+    Its rule, its outer loop, its data, and the sources of the chips on which it was estimated.
+    """
+    from neurometa.report import cite as citing
+
+    works, missing = citing.entries(path)
+    if as_json:
+        return _json({"works": works, "missing": missing})
+    _out(citing.bibtex(works))
+    for part in missing:
+        _out(f"% no work is known here for {part}")
+
+
 @app.command("list")
 def list_(
     what: Annotated[str, typer.Argument(metavar="WHAT", help="plasticity, estimators, tasks, networks, chips or kernels.")],
