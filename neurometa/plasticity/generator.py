@@ -30,7 +30,7 @@ class Generator(NamedTuple):
         neurons: how many.
         decay: of its neurons' membranes and of its output's filter.
     Source:
-        Scherr, Stoeckl & Maass 2020, doi:10.1101/2020.01.19.909887 (natural e-prop; the equations are written from its idea, not checked
+        Scherr, Stoeckl & Maass 2020, doi:10.1101/2020.06.17.156513 (natural e-prop; the equations are written from its idea, not checked
         one by one against the paper).
     """
 
