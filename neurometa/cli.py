@@ -84,14 +84,14 @@ def evaluate(
     What is left out is taken from the [evaluation] of its experiment.
     """
     from neurometa.experiment import evaluation, folder, load, progress
-    from neurometa.experiment.build import Question
+    from neurometa.experiment.build import Question, question
     from neurometa.experiment.override import Override
 
     opened = folder.open_run(path)
     by_hand = [Override(("training", field), value) for field, value in (("device", device), ("kernel", kernel)) if value is not None]
     opened = opened._replace(experiment=load.changed(opened.experiment, by_hand, "evaluate"))
-    default = opened.experiment.evaluation
-    asked = Question(ways or default.ways, shots or default.shots, queries or default.queries, split, within_alphabet)
+    default, own = opened.experiment.evaluation, question(opened.experiment)
+    asked = Question(ways or own.ways, shots or own.shots, queries or own.queries, split, within_alphabet)
     seed = default.seed if seed is None else seed
     summary = evaluation.ask(opened, asked, episodes or default.episodes, seed, data, progress.watch(quiet=as_json))
     if as_json:
@@ -148,6 +148,72 @@ def report(
     if as_json:
         return _json({"report": str(written)})
     _out(str(written))
+
+
+@app.command()
+def plot(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="tradeoff, learning or raster.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders; for a trade-off, estimated ones.")],
+    out: Annotated[Path | None, typer.Option(help="File to write; without a suffix .pdf, .svg and .png. Default KIND, here.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Draw one figure from run folders.
+
+    A trade-off sets energy against accuracy, and latency in a second figure, and prints the least energy of each side at each accuracy.
+    """
+    from neurometa.report import plot as drawing
+
+    files, found = drawing.write(kind, paths, out)
+    if as_json:
+        return _json({"files": [str(file) for file in files], "least": found})
+    for line in [*map(str, files), *drawing.table(found)]:
+        _out(line)
+
+
+@app.command(context_settings={"ignore_unknown_options": True})
+def sweep(
+    what: Annotated[list[str], typer.Argument(metavar="FILE.toml [--FIELD VALUE]...", help="An experiment.")],
+    grid: Annotated[list[str], typer.Option(metavar="KEY=A,B,C", help="A field and its values; may be repeated.")],
+    out: Annotated[Path, typer.Option(help="Folder in which the run folders are made.")] = Path("runs"),
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train every combination of some fields' values, one run folder each.
+
+    Given again, the same command goes on where it stood.
+    """
+    from neurometa.experiment import override, progress, session
+    from neurometa.experiment import sweep as sweeping
+
+    positional, overrides = override.split(what)
+    if len(positional) != 1:
+        raise UserError(
+            f"sweep takes one experiment file, given {' '.join(positional) or 'nothing'}: write `neurometa sweep FILE.toml --grid KEY=A,B`"
+        )
+    try:
+        found = sweeping.run(sweeping.points(Path(positional[0]), grid, overrides), out, data, progress.watch(quiet=as_json))
+    except session.Stopped as stopped:
+        raise typer.Exit(_complain(f"{stopped}, or give the same sweep again", 130)) from None
+    if as_json:
+        return _json({"runs": [{"run": str(run.path), "summary": summary} for run, summary in found]})
+    for run, summary in found:
+        _out(f"{run.path}: {summary['accuracy']['mean']:.2f} ± {summary['accuracy']['ci95']:.2f} %")
+
+
+@app.command()
+def cite(path: RunArgument, as_json: JsonOption = False) -> None:
+    """Print BibTeX of what a run rests on.
+
+    Its rule, its outer loop, its data, and the sources of the chips on which it was estimated.
+    """
+    from neurometa.report import cite as citing
+
+    works, missing = citing.entries(path)
+    if as_json:
+        return _json({"works": works, "missing": missing})
+    _out(citing.bibtex(works))
+    for part in missing:
+        _out(f"% no work is known here for {part}")
 
 
 @app.command("list")
@@ -295,11 +361,18 @@ def _show(summary: dict[str, Any]) -> None:
 
     task = summary["task"]
     asked = f"{task['kind']} {summary['split']}, {task['ways']}-way {task['shots']}-shot"
+    if "mse" in summary:
+        asked = f"{task['kind']}, {task['shots']} examples"
     _out(f"{summary['experiment']}: {summary['episodes']} episodes of {asked}")
     table = Table(show_header=False)
-    for label, key in (("accuracy", "accuracy"), ("before adaptation", "before_adaptation"), ("hidden updates zeroed", "zeroed_hidden")):
+    for label, key in (
+        ("squared error", "mse"),
+        ("accuracy", "accuracy"),
+        ("before adaptation", "before_adaptation"),
+        ("hidden updates zeroed", "zeroed_hidden"),
+    ):
         if summary.get(key):
-            table.add_row(label, _interval(summary[key], 100 / task["ways"]))
+            table.add_row(label, _error(summary[key]) if "mse" in summary else _interval(summary[key], 100 / task["ways"]))
     table.add_row("spikes per inference", f"{summary['spikes_per_inference']:,.0f}")
     table.add_row("firing rates", "  ".join(f"{layer} {rate:.1f} %" for layer, rate in summary["rates"].items()) or "none: not spiking")
     table.add_row("parameters", f"{summary['parameters']:,}")
@@ -327,3 +400,8 @@ def _interval(measured: dict[str, float], chance: float) -> str:
     if measured["ci95"] == 0 and abs(measured["mean"] - chance) < 1e-4:
         return f"{chance:.2f} %, chance: every answer is the same"
     return f"{measured['mean']:.2f} ± {measured['ci95']:.2f} %"
+
+
+def _error(measured: dict[str, float]) -> str:
+    """A mean squared error, in squared units of the target."""
+    return f"{measured['mean']:.3f} ± {measured['ci95']:.3f}"

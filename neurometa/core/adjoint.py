@@ -83,7 +83,9 @@ def _numba(neuron: Any, fields: Any, signals: Signals, third: Tensor | None) -> 
     constants = Own(_own(neuron.decay, like), _own(neuron.threshold, like))
     if isinstance(neuron, ALIF):
         constants = constants._replace(beta=_own(neuron.beta, like), rho=_own(neuron.rho, like))
-    kind = Kind(neuron.surrogate, neuron.hard_reset, False, adaptive)
+    plain = not adaptive and not isinstance(neuron.decay, Tensor) and not isinstance(neuron.threshold, Tensor)
+    numbers = (float(neuron.decay), float(neuron.threshold)) if plain else None
+    kind = Kind(neuron.surrogate, neuron.hard_reset, False, adaptive, numbers)
     gradients = (signals.z, signals.v, third) if adaptive else (signals.z, signals.v)
     return compiled.window(kind, gradients, (fields.z, fields.v, fields.a) if adaptive else (fields.z, fields.v), constants)
 

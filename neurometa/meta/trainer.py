@@ -9,6 +9,7 @@ from torch import Tensor
 from neurometa.core.tree import detach, finite, norm, select, without
 from neurometa.errors import UserError
 from neurometa.meta.adapt import measured
+from neurometa.meta.diagnosis import trouble
 from neurometa.meta.estimators import Drawing, Estimator
 from neurometa.meta.learner import Learner
 from neurometa.types import Episode, Measures, Params, TaskFamily
@@ -108,10 +109,11 @@ class Trainer:
         size = norm(gradient)
         if not bool(finite({"loss": outcome.loss, "gradient": size, **still, **outcome.statistics})) or not bool(outcome.finite == 1):
             self.generator.set_state(before)
-            raise UserError(
-                f"step {self.at + 1}: loss {float(outcome.loss)} with gradient norm {float(size)} given, finite numbers expected; "
-                "lower training.learning_rate or the inner rate, or set training.clip"
-            )
+            why = self._trouble(still) if not bool(outcome.finite == 1) else None
+            self.generator.set_state(before)
+            given = f"loss {float(outcome.loss)} with gradient norm {float(size)} given, finite numbers expected"
+            advice = why or "lower training.learning_rate or the inner rate, or set training.clip"
+            raise UserError(f"step {self.at + 1}: {given}; {advice}")
         self._descend(gradient, size)
         self.buffers = still or self._folded(outcome.statistics)
         self.at += 1
@@ -125,6 +127,11 @@ class Trainer:
         with self.learner.arithmetic():
             still = self._statistics_to_use({**slow, **self.fixed}, episodes)
             return still, *estimator(self.learner, slow, episodes, {**self.fixed, **still})
+
+    def _trouble(self, still: Params) -> str | None:
+        """Why the adaptation of some episode of this step failed."""
+        episodes = self.learner.encode(self.task.sample(self.generator, self.settings.tasks), self.generator)
+        return trouble(self.learner, {**self.slow, **self.fixed, **still}, episodes)
 
     def _descend(self, gradient: Params, size: Tensor) -> None:
         limit = self.settings.clip

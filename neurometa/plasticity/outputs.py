@@ -1,13 +1,13 @@
 """What a network says at every step, and the loss of it: causal, so that an error at t knows nothing of what comes later."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from neurometa.core.layer import Layer, TimeAverage
+from neurometa.core.layer import Flatten, Layer, Linear, TimeAverage
 from neurometa.core.lowpass import lowpass
 from neurometa.plasticity.stages import Shown, chained, detached, measured
 from neurometa.types import Params, Signal
@@ -86,6 +86,11 @@ def spoken(
     def output(weights: Params, values: Tensor) -> Tensor:
         return chained(layers, {**still, **weights}, Signal(values, True)).values
 
+    def back(error: Tensor) -> Tensor:
+        return _back(filters, error, len(x.values))
+
+    if kind in CAUSAL and _dense(layers):
+        return _dense_spoken(layers, {**still, **moving}, moving, x.values, back, constant)
     y, pull = torch.func.vjp(output, moving, x.values)  # type: ignore[misc]
     if constant:
         still = detached(still)
@@ -95,10 +100,29 @@ def spoken(
         def pull(error: Tensor) -> tuple[Params, Tensor]:  # the weights' share holds the traces constant, feedback weights stay attached
             return pull_constant(error)[0], weights_of(error)[1]
 
-    def back(error: Tensor) -> Tensor:
-        return _back(filters, error, len(x.values))
-
     return Spoken(y, pull, back, statistics)
+
+
+def _dense(layers: tuple[tuple[str, Layer], ...]) -> bool:
+    """Whether the readout is an average over time and one dense layer."""
+    kinds = [type(layer) for _, layer in layers if not isinstance(layer, Flatten)]
+    return kinds == [OverTime, Linear]
+
+
+def _dense_spoken(layers: Any, params: Params, moving: Params, z: Tensor, back: Callable[[Tensor], Tensor], constant: bool) -> Spoken:
+    """The same, with the filter behind the dense layer, where it has the readout's width: a linear map commutes with it."""
+    name = layers[-1][0]
+    over = next(layer for _, layer in layers if isinstance(layer, OverTime))
+    weight, flat = params[f"{name}.weight"], z.flatten(2)
+    y = over.apply({}, Signal(flat @ weight.mT, True), {})[0].values + params.get(f"{name}.bias", 0)
+
+    def pull(error: Tensor) -> tuple[Params, Tensor]:
+        arrived = back(error)
+        sent = flat.detach() if constant else flat
+        found = {f"{name}.weight": arrived.flatten(0, 1).mT @ sent.flatten(0, 1), f"{name}.bias": error.sum((0, 1))}
+        return {key: value for key, value in found.items() if key in moving}, (arrived @ weight).reshape(z.shape)
+
+    return Spoken(y, pull, back, {})
 
 
 def _elsewhere(name: str, layers: tuple[tuple[str, Layer], ...]) -> bool:
@@ -117,7 +141,21 @@ def _back(filters: list[OverTime], error: Tensor, steps: int) -> Tensor:
     return torch.func.vjp(filtered, error.new_zeros(shape))[1](error)[0]
 
 
-def error(output: Tensor, y: Tensor, last: int, factor: float = 1.0) -> Tensor:
+class Window(NamedTuple):
+    """Which steps of a window an output covers, and which of the window count.
+
+    Attributes:
+        steps: of the whole window.
+        last: steps at its end that count; 0 for all.
+        start: step at which the output begins.
+    """
+
+    steps: int
+    last: int = 0
+    start: int = 0
+
+
+def error(output: Tensor, y: Tensor, window: Window, factor: float = 1.0) -> Tensor:
     """dE/doutput, with E the mean over steps and examples of the loss at each step.
 
     classes    loss = -log softmax(output)[y]              error = softmax(output) - onehot(y)
@@ -126,7 +164,7 @@ def error(output: Tensor, y: Tensor, last: int, factor: float = 1.0) -> Tensor:
     Args:
         output: (time, batch, out), or (batch, out).
         y: classes (batch,), or numbers (batch, out).
-        last: steps at the end of the window that count; 0 for all.
+        window: where in time it lies.
         factor: what E is multiplied by.
     Returns:
         Same shape as `output`.
@@ -138,7 +176,6 @@ def error(output: Tensor, y: Tensor, last: int, factor: float = 1.0) -> Tensor:
     batch = output.shape[-2]
     if output.ndim == 2:
         return factor / batch * difference
-    steps = len(output)
-    counted = min(last or steps, steps)
-    silent = torch.arange(steps, device=output.device) < steps - counted
+    counted = min(window.last or window.steps, window.steps)
+    silent = torch.arange(window.start, window.start + len(output), device=output.device) < window.steps - counted
     return (factor / (batch * counted) * difference).masked_fill(silent.reshape(-1, 1, 1), 0.0)

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from neurometa.core.layer import Layer, Norm, Spiking
+from neurometa.core.layer import Flatten, Layer, Linear, Norm, Spiking
 from neurometa.core.network import Stack
+from neurometa.core.sparse import outer
 from neurometa.errors import UserError
 from neurometa.types import Params, Signal
 
@@ -97,25 +98,48 @@ def run(stage: Stage, params: Params, fast: Params, x: Signal, constant: bool = 
     moving = {name: value for name, value in fast.items() if stage.owns(name) and not name.endswith(".recurrent")}
     statistics = measured(stage.synapses, {**params, **fast}, x)
     still = {**params, **statistics}
-    if moving and not constant:
+    if _dense(stage, moving):
+        driven, pull = chained(stage.synapses, {**still, **moving}, x).values, _by_hand(stage, moving, x, constant)
+    elif moving and not constant:
         driven, pull = torch.func.vjp(lambda weights: chained(stage.synapses, {**still, **weights}, x).values, moving)  # type: ignore[misc]
     else:
         driven, pull = chained(stage.synapses, {**still, **moving}, x).values, _nothing
-    if moving and constant:
+    if moving and constant and not _dense(stage, moving):
         fixed, held = detached(still), Signal(x.values.detach(), x.timed)
         pull = torch.func.vjp(lambda weights: chained(stage.synapses, {**fixed, **weights}, held).values, detached(moving))[1]
-    own = _own({**params, **fast}, stage.name)
-    sent, noted = stage.population.apply(own, Signal(driven, x.timed), {})
-    neuron = stage.population.constants(own)
+    constants = own({**params, **fast}, stage.name)
+    sent, noted = stage.population.apply(constants, Signal(driven, x.timed), {})
+    neuron = stage.population.constants(constants)
     fields = type(neuron.rest(driven[0] if x.timed else driven))(**noted)
     learns = f"{stage.name}.recurrent" if f"{stage.name}.recurrent" in fast else None
     return sent, Shown(stage, neuron, fields, _pulled(pull, x.timed, learns, neuron.output(fields), constant), statistics)
 
 
+def _dense(stage: Stage, moving: Params) -> bool:
+    """Whether the stage is one dense layer behind nothing but a change of shape."""
+    *before, (name, last) = stage.synapses or (("", Flatten()),)
+    return isinstance(last, Linear) and all(isinstance(layer, Flatten) for _, layer in before) and f"{name}.weight" in moving
+
+
+def _by_hand(stage: Stage, moving: Params, x: Signal, constant: bool) -> Callable[[Tensor], tuple[Params]]:
+    """The gradient of one dense layer: an outer product, without the forward product that a general derivative would repeat."""
+    name = stage.synapses[-1][0]
+
+    def pull(current: Tensor) -> tuple[Params]:
+        shown = x.values.flatten(2 if x.timed else 1)
+        rows, g = (shown.flatten(0, 1), current.flatten(0, 1)) if x.timed else (shown, current)
+        found = {f"{name}.weight": outer(g, rows.detach() if constant else rows)}
+        if f"{name}.bias" in moving:
+            found[f"{name}.bias"] = g.new_ones(len(g)) @ g
+        return (found,)
+
+    return pull
+
+
 def chained(layers: tuple[tuple[str, Layer], ...], params: Params, x: Signal) -> Signal:
     """The signal behind layers without state."""
     for name, layer in layers:
-        x = layer.apply(_own(params, name), x, {})[0]
+        x = layer.apply(own(params, name), x, {})[0]
     return x
 
 
@@ -139,7 +163,7 @@ def _pulled(pull: Callable, timed: bool, recurrent: str | None, z: Tensor, const
         if recurrent is None:
             return found
         sent = z.detach() if constant else z
-        return {**found, recurrent: current[1:].flatten(0, 1).mT @ sent[:-1].flatten(0, 1)}
+        return {**found, recurrent: outer(current[1:].flatten(0, 1), sent[:-1].flatten(0, 1))}
 
     return gradient
 
@@ -148,6 +172,7 @@ def _nothing(current: Tensor) -> tuple[Params]:
     return ({},)
 
 
-def _own(params: Params, name: str) -> Params:
+def own(params: Params, name: str) -> Params:
+    """The parameters of one layer by their own names."""
     start = len(name) + 1
     return {key[start:]: value for key, value in params.items() if key.startswith(f"{name}.")}

@@ -72,7 +72,7 @@ def learning(runs: Sequence[Reading], labels: Sequence[str]) -> Drawing | None:
     """The learning curve of each run that has one."""
     curves = []
     for run, label in zip(runs, labels, strict=True):
-        if run.metrics.height:
+        if run.metrics["accuracy"].drop_nulls().len():
             ways = words.part(run, "task", "ways")
             chance = 100 / ways if isinstance(ways, int) and ways else 0.0
             curves.append(Curve(label, run.metrics["step"].to_numpy(), run.metrics["accuracy"].to_numpy(), chance))

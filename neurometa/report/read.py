@@ -117,7 +117,7 @@ def _metrics(path: Path, gaps: dict[str, str]) -> pl.DataFrame:
         gaps[path.name] = f"{path.name} is empty: no step of meta-training has been logged yet."
         return empty
     try:
-        return pl.read_ndjson(lines, schema=METRICS).drop_nulls(["step", "accuracy"])
+        return pl.read_ndjson(lines, schema=METRICS).drop_nulls(["step"])
     except pl.exceptions.PolarsError:
         gaps[path.name] = f"{path.name} is there but cannot be read."
         return empty

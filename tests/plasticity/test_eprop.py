@@ -16,6 +16,7 @@ from neurometa.core.surrogate import Surrogate, spike
 from neurometa.errors import UserError
 from neurometa.plasticity.eprop import EProp
 from neurometa.plasticity.feedback import FEEDBACK
+from neurometa.plasticity.generator import Generator
 from neurometa.types import Data, Params
 from tests import oracles_eprop as oracle
 
@@ -223,7 +224,7 @@ def _said(rule: EProp, network: Stack, slow: Params, x: Tensor) -> Tensor:
 
     taken = stages.parts(network)
     sent, shown = stages.run(taken.stages[0], slow, {}, network.signal(x))
-    return outputs.error(outputs.spoken(taken.readout, rule.output, slow, {}, shown, sent, False).output, LABELS, 0)
+    return outputs.error(outputs.spoken(taken.readout, rule.output, slow, {}, shown, sent, False).output, LABELS, outputs.Window(30))
 
 
 SMOOTH = Surrogate("sigmoid", 3.0, smooth=True)
@@ -235,13 +236,28 @@ JUDGED = {
 }
 
 
+class Watcher(Generator):
+    """A generator whose spikes are smooth, so that finite differences can judge."""
+
+    @property
+    def neuron(self) -> ALIF:
+        return super().neuron._replace(surrogate=SMOOTH)
+
+
 @pytest.mark.parametrize(
     ("name", "feedback", "recurrent"),
-    [("lif-hard", "symmetric", True), ("lif-subtract", "learnt", False), ("alif", "learnt", True), ("current", "symmetric", False)],
+    [
+        ("lif-hard", "symmetric", True),
+        ("lif-subtract", "learnt", False),
+        ("alif", "learnt", True),
+        ("current", "symmetric", False),
+        ("lif-hard", "generator", False),
+    ],
 )
 def test_the_meta_gradient_is_the_slope_of_the_loss_after_learning(name: str, feedback: str, recurrent: bool) -> None:
     network = mlp_network((5,), (6,), neuron=JUDGED[name], steps=8, outputs=3, readout_decay=0.6, recurrent=recurrent)
     rule = EProp(steps=2, rate=0.7, rates="per-tensor", feedback=feedback, output="running-mean", regularisation=0.3)
+    rule = rule._replace(generator=Watcher(5))
     generator = torch.Generator().manual_seed(3)
     slow = network.init(generator)
     slow |= rule.slow(network, slow, generator)
@@ -260,6 +276,22 @@ def test_the_meta_gradient_is_the_slope_of_the_loss_after_learning(name: str, fe
         up, down = (outer({**slow, key: value + s * step * direction}) for s in (1, -1))
         slope = float(up - down) / (2 * step)
         assert math.isclose(slope, float((found[key] * direction).sum()), rel_tol=1e-5, abs_tol=1e-9), key
+
+
+def test_a_generator_tells_each_neuron_at_each_step_and_knows_no_future() -> None:
+    network, slow = dense(NEURONS["lif-hard"], widths=(9, 8))
+    rule = EProp(feedback="generator", fast=("linear*",))
+    slow |= rule.slow(network, slow, torch.Generator().manual_seed(0))
+    x, z = raster(30, 4, 7), raster(30, 4, 8, seed=2)
+    told = rule.generator.signals(slow, network.signal(x), z, LABELS, 3)
+    assert {name: tuple(value.shape) for name, value in told.items()} == {"lif1": (30, 4, 9), "lif2": (30, 4, 8)}
+    assert told["lif1"].abs().max() > 0, "a silent generator teaches nothing"
+    later = x.clone()
+    later[20:] = 1 - later[20:]
+    other = rule.generator.signals(slow, network.signal(later), z, LABELS, 3)["lif1"]
+    assert torch.equal(other[:20], told["lif1"][:20])
+    assert not torch.equal(other[20:], told["lif1"][20:])
+    assert (rule.adapt(network, slow, Data(x, LABELS)).fast["linear1.weight"] - slow["linear1.weight"]).abs().max() > 0
 
 
 def test_random_feedback_is_fixed_and_learnt_feedback_is_not() -> None:
@@ -362,3 +394,34 @@ def test_what_cannot_be_is_refused_by_name() -> None:
     resting, _ = dense(RefractoryLIF())
     with pytest.raises(UserError, match="RefractoryLIF given, neurons LIF"):
         EProp().refuse(resting)
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 30])
+@pytest.mark.parametrize(("name", "kappa"), [(name, kappa) for name in NEURONS for kappa in (0.0, 0.8)])
+def test_chunks_of_any_length_add_up_to_the_whole_window(name: str, kappa: float, chunk: int) -> None:
+    network, slow = dense(NEURONS[name], widths=(9, 8), recurrent=True, readout_decay=kappa)
+    rule = EProp(rate=1.0, feedback="random")
+    slow |= rule.slow(network, slow, torch.Generator().manual_seed(2))
+    x = raster(30, 4, 7)
+    whole, parts = (learnt(one, network, slow, x, LABELS) for one in (rule, rule._replace(chunk=chunk)))
+    for key, value in whole.items():
+        assert value.abs().max() > 1e-5
+        torch.testing.assert_close(parts[key], value, rtol=1e-10, atol=1e-13)
+
+
+@pytest.mark.parametrize("trace", ["plain", "membrane"])
+def test_chunks_carry_every_kind_of_trace(trace: str) -> None:
+    network, slow = dense(NEURONS["alif-hard"], readout_decay=0.8)
+    x = raster(30, 4, 7)
+    whole, parts = (learnt(EProp(rate=1.0, trace=trace, chunk=c), network, slow, x, LABELS) for c in (0, 11))
+    torch.testing.assert_close(parts["linear1.weight"], whole["linear1.weight"], rtol=1e-10, atol=1e-13)
+
+
+def test_online_updates_move_the_weights_while_the_window_runs() -> None:
+    network, slow = dense(NEURONS["lif-hard"], readout_decay=0.8)
+    x = raster(30, 4, 7)
+    rule = EProp(rate=0.5, chunk=10)
+    at_end, online = (one.adapt(network, slow, Data(x, LABELS)).fast["linear1.weight"] for one in (rule, rule._replace(online=True)))
+    assert (at_end - online).abs().max() > 1e-5
+    one_chunk = rule._replace(chunk=30, online=True).adapt(network, slow, Data(x, LABELS)).fast["linear1.weight"]
+    torch.testing.assert_close(one_chunk, rule.adapt(network, slow, Data(x, LABELS)).fast["linear1.weight"])

@@ -25,6 +25,8 @@ class Kind:
     hard: bool
     through_reset: bool
     adaptive: bool
+    numbers: tuple[float, float] | None = None
+    """Decay and threshold where these are plain numbers, for a pass that need not read them; None otherwise."""
 
     @property
     def passes(self) -> Any:

@@ -6,9 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from neurometa.core.compiled import lif
 from neurometa.core.compiled.adaptive import Kind, Own
 from neurometa.core.compiled.layout import aligned, flat, optional, order, unflat
 from neurometa.core.compiled.recurrence import recurrence
+from neurometa.core.neuron import LIF
 
 
 def window(kind: Kind, gradients: tuple[Tensor | None, ...], fields: tuple[Tensor, ...], constants: Own) -> tuple[Tensor, ...]:
@@ -33,6 +35,8 @@ class _Adjoint(torch.autograd.Function):
         n = 3 if kind.adaptive else 2
         gradients, (_, v, *a), constants = tensors[:n], tensors[n : 2 * n], tensors[2 * n :]
         axes = order(v)
+        if kind.numbers is not None:
+            return (_plain(kind, tensors[0], tensors[1], v, axes),)
         arrays = [flat(x, axes) for x in (v, *a)]
         inner = [flat(constant.unsqueeze(0), axes) for constant in constants]
         out = [np.empty_like(x) for x in arrays]
@@ -66,6 +70,12 @@ class _Adjoint(torch.autograd.Function):
         moved += aligned(info, in_dims[1 + windows :], *tensors[windows:], at=0)
         out = _Adjoint.apply(kind, *moved)
         return out, (1,) * len(out)  # type: ignore[arg-type]
+
+
+def _plain(kind: Kind, gz: Any, gv: Any, v: Tensor, axes: list[int]) -> Tensor:
+    """delta of LIF with plain numbers for constants, by the pass that reads none from memory."""
+    neuron = LIF(*kind.numbers, kind.hard, False, kind.surrogate)  # type: ignore[misc]
+    return unflat(lif._delta(gz, gv, v, lif.Population(neuron, len(v), "numba"), len(v), axes), v, axes)
 
 
 def composed(kind: Kind, *tensors: Any) -> tuple[Tensor, ...]:
