@@ -16,7 +16,7 @@ from neurometa.experiment import machine as machines
 from neurometa.meta import estimators, evolution
 from neurometa.meta.learner import Learner
 from neurometa.meta.trainer import Trainer, TrainerSettings
-from neurometa.plasticity import bptt, eprop, frozen, prototype
+from neurometa.plasticity import bptt, eprop, frozen, generator, prototype
 from neurometa.plasticity.base import Plasticity
 from neurometa.tasks import sinusoid
 from neurometa.tasks.augment import Augment
@@ -272,6 +272,7 @@ def _plasticity(rule: config.Rule, net: Network, ways: int) -> Plasticity:
         built = eprop.EProp(
             rule.steps, rule.rate, rule.rates, rule.hidden_rate, rule.fast, written, rule.feedback, rule.output, rule.trace, rule.examples,
             rule.chunk, rule.updates == "online", rule.truncate == "traces", rule.target_rate, rule.regularisation,
+            generator.Generator(rule.generator),
         )  # fmt: skip
         built.refuse(net)
         return built
@@ -316,9 +317,10 @@ def _refuse_pairs(experiment: config.Experiment) -> None:
             f"estimator {_kind(outer)} gives learnt rates no gradient (plasticity.rates = {rule.rates!r}): "
             "choose estimator unrolled, or plasticity.rates = 'fixed'"
         )
-    if isinstance(rule, config.EProp) and rule.feedback == "learnt" and not isinstance(outer, config.Unrolled):
+    if isinstance(rule, config.EProp) and rule.feedback in ("learnt", "generator") and not isinstance(outer, config.Unrolled):
         raise UserError(
-            f"estimator {_kind(outer)} gives learnt feedback no gradient: choose estimator unrolled, or plasticity.feedback = 'random'"
+            f"estimator {_kind(outer)} gives feedback {rule.feedback} no gradient: "
+            "choose estimator unrolled, or plasticity.feedback = 'random'"
         )
     if isinstance(outer, config.Reptile) and not isinstance(rule, config.BPTT | config.EProp):
         raise UserError(f"estimator reptile follows slow weights that move, plasticity {_kind(rule)} moves none: choose estimator unrolled")

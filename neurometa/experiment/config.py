@@ -330,7 +330,8 @@ class EProp(_Strict, frozen=True, tag="eprop", tag_field="kind"):
     rates: Literal["fixed", "learnt", "per-tensor", "per-parameter"] = "fixed"
     fast: tuple[str, ...] = ("*",)
     head: Literal["own", "zero"] = "own"
-    feedback: Literal["symmetric", "random", "learnt"] = "symmetric"
+    feedback: Literal["symmetric", "random", "learnt", "generator"] = "symmetric"
+    generator: Count = 64
     output: Literal["membrane", "running-mean", "time-mean"] = "membrane"
     trace: Literal["exact", "plain", "membrane"] = "exact"
     examples: Literal["batch", "single"] = "batch"

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from neurometa.meta.learner import Learner
+from neurometa.meta.learner import Learner, has_time
 from neurometa.types import Adapted, Data, Episode, Measures, Params, Record
 
 Adapt = Callable[[Learner, Params, Data], Adapted]
@@ -52,11 +52,6 @@ def loss_gradient(learner: Learner, adapt: Adapt, slow: Params, episodes: Episod
         return tree_map(Tensor.detach, mean), dict(zip(leaves, gradient, strict=True))
 
     return tree_map(lambda *values: sum(values) / len(parts), *map(one, parts))
-
-
-def has_time(network: Any, x: Tensor) -> bool:
-    """Whether encoded examples of many tasks have a time axis, between those of task and example."""
-    return x.ndim > len(network.shape) + 2
 
 
 def redealt(episodes: Episode, timed: bool = False) -> Episode:

@@ -6,8 +6,8 @@ import torch
 from torch.utils._pytree import tree_map
 
 from neurometa.core.tree import detach
-from neurometa.meta.adapt import averaged, has_time, loss_gradient, over_tasks, redealt
-from neurometa.meta.learner import Learner
+from neurometa.meta.adapt import averaged, loss_gradient, over_tasks, redealt
+from neurometa.meta.learner import Learner, has_time
 from neurometa.types import Adapted, Data, Episode, Measures, Params
 
 

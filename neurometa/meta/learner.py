@@ -1,8 +1,9 @@
 """A learner: network, plasticity and encoder, joined into `adapt` and a query loss over many tasks."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from neurometa.core.check import check_finite
 from neurometa.core.encode import Encoder
@@ -47,7 +48,7 @@ class Learner(NamedTuple):
         def one(data: Data) -> Data:
             check_finite("input", data.x)  # here, because vmap hides it from the network
             x = self.encoder.encode(data.x, generator).to(self.device)
-            return Data(x.movedim(0, 1) if x.ndim > len(self.network.shape) + 2 else x, data.y.to(self.device))
+            return Data(x.movedim(0, 1) if has_time(self.network, x) else x, data.y.to(self.device))
 
         support, rule = one(episodes.support), self.plasticity
         if isinstance(rule, Noisy):
@@ -63,3 +64,8 @@ class Learner(NamedTuple):
         params = {**slow, **adapted.statistics, **adapted.fast}
         output = self.network.run(params, self.network.signal(query.x)).output
         return Measures(task_loss(output, query.y), task_accuracy(output.detach(), query.y), adapted.finite, adapted.statistics)
+
+
+def has_time(network: Any, x: Tensor) -> bool:
+    """Whether encoded examples of many tasks have a time axis, between those of task and example."""
+    return x.ndim > len(network.shape) + 2

@@ -1,5 +1,6 @@
 """e-prop: eligibility at every synapse, a learning signal at every neuron, no error carried back in time."""
 
+import math
 from typing import Any, NamedTuple
 
 import torch
@@ -13,6 +14,7 @@ from neurometa.core.tree import finite, select, without
 from neurometa.errors import UserError
 from neurometa.plasticity import chunks, feedback, online, outputs, stages, step_size
 from neurometa.plasticity.feedback import FEEDBACK
+from neurometa.plasticity.generator import Generator
 from neurometa.plasticity.online import Found
 from neurometa.plasticity.stages import SYNAPTIC, Parts, Shown
 from neurometa.types import Adapted, Data, Network, Params, Work
@@ -41,7 +43,8 @@ class EProp(NamedTuple):
         fast: name patterns of the weights that move.
         ways: classes for which an unwritten readout gets a row of zeros, E then being `ways` times the mean, as in `BPTT`; None where the
             readout is part of the slow weights.
-        feedback: "symmetric", "random" or "learnt".
+        feedback: "symmetric", "random", "learnt", or "generator" for a network of its own that emits the signals.
+        generator: that network.
         output: what the loss is of, see `outputs.OverTime`; "time-mean" is offline, the others causal.
         trace: "exact", or "plain" without the reset (a chip's trace), or "membrane" without the adaptation of the threshold.
         examples: "batch" for one update a pass, "single" for one after each example, in the order given.
@@ -68,6 +71,7 @@ class EProp(NamedTuple):
     truncate: bool = False
     target_rate: float = 0.1
     regularisation: float = 0.0
+    generator: Generator = Generator()
 
     @property
     def exact_graph(self) -> bool:
@@ -111,8 +115,10 @@ class EProp(NamedTuple):
     def _refuse_chunks(self, taken: Parts) -> None:
         for stage in taken.stages:
             chunks.refuse(stage)
-        if self.output != "membrane" or self.regularisation:
-            what = f"output {self.output}" if self.output != "membrane" else "regularisation"
+        if self.output != "membrane" or self.regularisation or self.feedback == "generator":
+            what = (
+                f"output {self.output}" if self.output != "membrane" else "regularisation" if self.regularisation else "feedback generator"
+            )
             raise UserError(f"rule eprop with chunk and {what} given, which look at the whole window: choose chunk 0, or output membrane")
         for name, layer in taken.readout:
             if not isinstance(layer, TimeAverage | Flatten | Linear):
@@ -127,11 +133,12 @@ class EProp(NamedTuple):
         found = step_size.slow(PREFIX, self._sizes, self._moving(start))
         if self.feedback == "symmetric":
             return found
-        size, taken = feedback.shapes(network), stages.parts(network)
-        for stage in taken.stages:
-            if any(stage.owns(name) for name in self._moving(start)):
-                found[f"{FEEDBACK}.{stage.name}"] = feedback.drawn(size[stage.name], len(start[f"{READOUT}.weight"]), generator)
-        return found
+        size, taken, outs = feedback.shapes(network), stages.parts(network), len(start[f"{READOUT}.weight"])
+        learning = {one.name: size[one.name] for one in taken.stages if any(one.owns(name) for name in self._moving(start))}
+        if self.feedback == "generator":
+            last, neurons = size[taken.stages[-1].name], {name: math.prod(shape) for name, shape in learning.items()}
+            return found | self.generator.init(math.prod(network.shape), math.prod(last), outs, neurons, generator)  # type: ignore[attr-defined]
+        return found | {f"{FEEDBACK}.{name}": feedback.drawn(shape, outs, generator) for name, shape in learning.items()}
 
     def adapt(self, network: Network, slow: Params, support: Data, noise: Params | None = None) -> Adapted:
         """Learn from the support set.
@@ -165,6 +172,7 @@ class EProp(NamedTuple):
     def gradient(self, network: Network, taken: Parts, still: Params, fast: Params, support: Data) -> Found:
         """The estimate of dE/dfast on some examples, with the statistics and the work of it."""
         x, shown = network.signal(support.x), []
+        given = x
         for stage in taken.stages:
             x, one = stages.run(stage, still, fast, x, self.truncate)
             shown.append(one)
@@ -172,11 +180,16 @@ class EProp(NamedTuple):
         window = outputs.Window(len(shown[-1].fields.z), _average(taken).last)
         error = outputs.error(said.output, support.y, window, self.ways or 1)
         weights, sent = said.pull(error)
-        back = None if self.feedback == "symmetric" else said.back(error)
+        back = said.back(error) if self.feedback in ("random", "learnt") else None
+        told = {}
+        if self.feedback == "generator":
+            told = self.generator.signals(still, given, shown[-1].fields.z, support.y, said.output.shape[-1])
         for one in shown:
             if not any(one.stage.owns(name) for name in fast):
                 continue
-            if back is None:
+            if one.stage.name in told:
+                signal = told[one.stage.name].reshape(one.fields.z.shape)
+            elif back is None:
                 signal = feedback.undelayed(sent, one.stage)
             else:
                 matrix = still[f"{FEEDBACK}.{one.stage.name}"]

@@ -10,8 +10,8 @@ from neurometa.core.layer import Spiking
 from neurometa.plasticity.stages import Parts, Shown, Stage
 from neurometa.types import Params
 
-FEEDBACKS = ("symmetric", "random", "learnt")
-"""Kinds of feedback: the readout's weights transposed, or a matrix of its own that is fixed or meta-learnt."""
+FEEDBACKS = ("symmetric", "random", "learnt", "generator")
+"""Kinds: the readout's weights transposed, a matrix of its own that is fixed or meta-learnt, or a network of its own."""
 
 FEEDBACK = "eprop.feedback"
 """Slow parameter, with a population's name behind it: its feedback weights (outputs, *shape of the population)."""

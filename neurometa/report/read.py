@@ -29,6 +29,8 @@ class Reading(NamedTuple):
         summary: summary.json, or None while the run is not done.
         evaluations: every file of evaluations/, in order of name.
         episode: arrays of episode.npz, or None.
+        export: export.json, or None where nothing was exported to Loihi.
+        spikes: arrays of export.npz, or None.
         gaps: what could not be read, by the name of the file: one sentence each.
     """
 
@@ -40,6 +42,8 @@ class Reading(NamedTuple):
     summary: dict[str, Any] | None
     evaluations: tuple[dict[str, Any], ...]
     episode: dict[str, np.ndarray] | None
+    export: dict[str, Any] | None
+    spikes: dict[str, np.ndarray] | None
     gaps: dict[str, str]
 
     @property
@@ -67,6 +71,8 @@ def load(folder: Path) -> Reading:
         summary=_json(folder / "summary.json", gaps),
         evaluations=tuple(found for found in evaluations if found is not None),
         episode=_episode(folder / "episode.npz", gaps),
+        export=_json(folder / "export.json", {}),
+        spikes=_episode(folder / "export.npz", {}),
         gaps=gaps,
     )
 

@@ -16,6 +16,7 @@ from neurometa.core.surrogate import Surrogate, spike
 from neurometa.errors import UserError
 from neurometa.plasticity.eprop import EProp
 from neurometa.plasticity.feedback import FEEDBACK
+from neurometa.plasticity.generator import Generator
 from neurometa.types import Data, Params
 from tests import oracles_eprop as oracle
 
@@ -235,13 +236,28 @@ JUDGED = {
 }
 
 
+class Watcher(Generator):
+    """A generator whose spikes are smooth, so that finite differences can judge."""
+
+    @property
+    def neuron(self) -> ALIF:
+        return super().neuron._replace(surrogate=SMOOTH)
+
+
 @pytest.mark.parametrize(
     ("name", "feedback", "recurrent"),
-    [("lif-hard", "symmetric", True), ("lif-subtract", "learnt", False), ("alif", "learnt", True), ("current", "symmetric", False)],
+    [
+        ("lif-hard", "symmetric", True),
+        ("lif-subtract", "learnt", False),
+        ("alif", "learnt", True),
+        ("current", "symmetric", False),
+        ("lif-hard", "generator", False),
+    ],
 )
 def test_the_meta_gradient_is_the_slope_of_the_loss_after_learning(name: str, feedback: str, recurrent: bool) -> None:
     network = mlp_network((5,), (6,), neuron=JUDGED[name], steps=8, outputs=3, readout_decay=0.6, recurrent=recurrent)
     rule = EProp(steps=2, rate=0.7, rates="per-tensor", feedback=feedback, output="running-mean", regularisation=0.3)
+    rule = rule._replace(generator=Watcher(5))
     generator = torch.Generator().manual_seed(3)
     slow = network.init(generator)
     slow |= rule.slow(network, slow, generator)
@@ -260,6 +276,22 @@ def test_the_meta_gradient_is_the_slope_of_the_loss_after_learning(name: str, fe
         up, down = (outer({**slow, key: value + s * step * direction}) for s in (1, -1))
         slope = float(up - down) / (2 * step)
         assert math.isclose(slope, float((found[key] * direction).sum()), rel_tol=1e-5, abs_tol=1e-9), key
+
+
+def test_a_generator_tells_each_neuron_at_each_step_and_knows_no_future() -> None:
+    network, slow = dense(NEURONS["lif-hard"], widths=(9, 8))
+    rule = EProp(feedback="generator", fast=("linear*",))
+    slow |= rule.slow(network, slow, torch.Generator().manual_seed(0))
+    x, z = raster(30, 4, 7), raster(30, 4, 8, seed=2)
+    told = rule.generator.signals(slow, network.signal(x), z, LABELS, 3)
+    assert {name: tuple(value.shape) for name, value in told.items()} == {"lif1": (30, 4, 9), "lif2": (30, 4, 8)}
+    assert told["lif1"].abs().max() > 0, "a silent generator teaches nothing"
+    later = x.clone()
+    later[20:] = 1 - later[20:]
+    other = rule.generator.signals(slow, network.signal(later), z, LABELS, 3)["lif1"]
+    assert torch.equal(other[:20], told["lif1"][:20])
+    assert not torch.equal(other[20:], told["lif1"][20:])
+    assert (rule.adapt(network, slow, Data(x, LABELS)).fast["linear1.weight"] - slow["linear1.weight"]).abs().max() > 0
 
 
 def test_random_feedback_is_fixed_and_learnt_feedback_is_not() -> None:
