@@ -42,7 +42,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "stdp-triplet": {"kind": "stdp", "offset": 0.5, "scale": 0.05, "a3_plus": 0.1, "a3_minus": 0.02},
     "stdp-soft": {"kind": "stdp", "offset": 0.5, "scale": 0.05, "bounds": "multiplicative"},
     "stdp-current": {"kind": "stdp", "offset": 0.5, "scale": 0.05, "teacher": "current"},
-    "reward": {"kind": "reward", "trials": 20},
+    "reward": {"kind": "reward", "trials": 20, "scale": 0.3},
     "soel": {"kind": "soel"},
     "anil": {"kind": "bptt", "steps": 5, "rate": 0.4, "rates": "learnt", "fast": READOUT_ALONE, "head": "zero"},
 }
