@@ -288,7 +288,7 @@ def test_an_estimated_run_shows_its_energy_the_break_even_and_every_assumption(c
     said = Reader(html)
     for words_ in ("Energy and latency", "411 µJ", "250 µJ to 659 µJ", "726 µs", "≥ 411 µJ", "250 µJ to open", "9.4 % of the time steps",
                    "above the published 5.7 %", "Assumed: placed greedily (loihi1)", "Left out: products by the host (loihi1)",
-                   "odin", "23.6 pJ, simulated, davies2018", "break-even at 5 steps"):  # fmt: skip
+                   "odin", "23.6 pJ, simulated, davies2018", "break-even, 5 steps: 5.7 %"):  # fmt: skip
         assert words_ in said.text, words_
     assert len(said.ids) == len(set(said.ids))
     assert not said.references
