@@ -14,11 +14,13 @@ DEMO_FLAGS :=
 # One thread for each worker: small tensors run slower on more.
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=1
 
-.PHONY: help demo test bench lint types docs clean
+.PHONY: help demo test lava lava-if-possible bench lint types docs clean
 
 help:
-	@echo "make demo    meta-train a small spiking learner for about a minute, compare it with its conventional twin, write a report"
+	@echo "make demo    meta-train a small spiking learner for about a minute, compare it with its conventional twin, carry it to Loihi's"
+	@echo "             integers, estimate its energy, write a report"
 	@echo "make test    run the tests"
+	@echo "make lava    make the environment in which Intel's Lava plays exported networks, and test it"
 	@echo "make bench   time us against snnTorch, SpikingJelly, Norse and sinabs, in an environment of their own; a quarter of an hour"
 	@echo "make lint    ruff and the import order"
 	@echo "make types   basedpyright on the package"
@@ -31,11 +33,27 @@ demo: .venv/.installed
 	@$(ONE_THREAD) $(BIN)/neurometa run experiments/demo.toml --out $(DEMO)/spiking $(DEMO_FLAGS)
 	@echo "2. its conventional twin, for comparison"
 	@$(ONE_THREAD) $(BIN)/neurometa run experiments/demo-relu.toml --out $(DEMO)/conventional $(DEMO_FLAGS)
-	@echo "3. the report, a page to open in a browser:"
+	@echo "3. the spiking learner in the integers of Intel's Loihi, played by an emulator"
+	@$(ONE_THREAD) $(BIN)/neurometa export $(DEMO)/spiking --to loihi --verify emulator --out $(DEMO)/loihi
+	@echo "4. what both would cost on chips: A on Loihi, B on a microcontroller"
+	@$(ONE_THREAD) $(BIN)/neurometa estimate $(DEMO)/spiking --against $(DEMO)/conventional --chip loihi1 --chip cortex-m-apollo
+	@echo "5. the report, a page to open in a browser:"
 	@$(BIN)/neurometa report $(DEMO)/spiking $(DEMO)/conventional --out $(abspath $(DEMO))/report.html
 
-test: .venv/.installed-dev
+test: .venv/.installed-dev lava-if-possible
 	@$(ONE_THREAD) $(BIN)/python -m pytest -q -n 2
+
+# Intel's Lava needs a Python of its own, 3.10 if one is found. Tests that compare with Lava are skipped where it cannot be made.
+LAVA := hardware/lava/.venv/.installed
+lava: $(LAVA)
+	@cd hardware/lava && .venv/bin/python -m pytest -q tests
+
+lava-if-possible: .venv/.installed-dev
+	@$(MAKE) $(LAVA) || echo "make: the Lava environment could not be made (the line above says why); the tests that compare with Lava are skipped"
+
+$(LAVA): hardware/lava/pyproject.toml neurometa/export/lava_install.py | .venv/.installed
+	@$(BIN)/neurometa lava install
+	@touch $@
 
 # The table and the figure of docs/speed.md are made from what this prints: python -m experiments.speed.publish runs/speed.json
 bench: .venv-bench/.installed
@@ -56,7 +74,7 @@ docs: .venv/.installed-dev
 	@echo "documentation: $(CURDIR)/site/index.html"
 
 clean:
-	rm -rf .venv .venv-bench build dist site *.egg-info .ruff_cache .import_linter_cache .hypothesis .benchmarks
+	rm -rf .venv .venv-bench hardware/lava/.venv build dist site *.egg-info .ruff_cache .import_linter_cache .hypothesis .benchmarks
 
 # The environment: made once, and again when what it is made from changes.
 .venv/bin/pip:

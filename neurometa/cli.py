@@ -84,14 +84,14 @@ def evaluate(
     What is left out is taken from the [evaluation] of its experiment.
     """
     from neurometa.experiment import evaluation, folder, load, progress
-    from neurometa.experiment.build import Question
+    from neurometa.experiment.build import Question, question
     from neurometa.experiment.override import Override
 
     opened = folder.open_run(path)
     by_hand = [Override(("training", field), value) for field, value in (("device", device), ("kernel", kernel)) if value is not None]
     opened = opened._replace(experiment=load.changed(opened.experiment, by_hand, "evaluate"))
-    default = opened.experiment.evaluation
-    asked = Question(ways or default.ways, shots or default.shots, queries or default.queries, split, within_alphabet)
+    default, own = opened.experiment.evaluation, question(opened.experiment)
+    asked = Question(ways or own.ways, shots or own.shots, queries or own.queries, split, within_alphabet)
     seed = default.seed if seed is None else seed
     summary = evaluation.ask(opened, asked, episodes or default.episodes, seed, data, progress.watch(quiet=as_json))
     if as_json:
@@ -234,6 +234,68 @@ def list_(
 
 
 @app.command()
+def export(
+    path: RunArgument,
+    to: Annotated[str, typer.Option(help="loihi or nir.")],
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    verify: Annotated[str | None, typer.Option(help="emulator or lava: judge what was exported beside the float learner.")] = None,
+    episodes: Annotated[int | None, typer.Option(min=2, help="Episodes of that; default 100, in Lava 20.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the episodes.")] = None,
+    chip: Annotated[str, typer.Option(help="A chip of `list chips`, whose limits are checked.")] = "loihi1-davies2018",
+    given: Annotated[str, typer.Option("--input", help="spikes or bias (currents); default spikes where the input is 0 or 1.")] = "auto",
+    hard_reset: Annotated[bool, typer.Option("--hard-reset", help="Export a subtractive reset as a hard one.")] = False,
+    timeout_s: Annotated[float, typer.Option(help="Seconds for each window that Lava plays.")] = 600,
+    dt: Annotated[float, typer.Option(help="Length of a time step in seconds, for NIR.")] = 1e-4,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a trained learner as Loihi's integers, or as a NIR graph.
+
+    For Loihi the folder holds bundle.json and its arrays, for NIR model.nir. With --verify the learner is judged on episodes of unseen
+    classes before and after, in the integer emulator, or in Intel's Lava, where every spike is compared with the emulator's.
+    """
+    from neurometa.experiment import exporting, folder, progress
+
+    if to not in ("loihi", "nir"):
+        raise UserError(f"--to {to} given, expected loihi or nir")
+    if verify not in (None, "emulator", "lava"):
+        raise UserError(f"--verify {verify} given, expected emulator or lava")
+    if to == "nir":
+        if verify:
+            raise UserError("--verify given with --to nir, expected it with --to loihi: a graph is not rounded")
+        written = exporting.to_nir(folder.open_run(path), out, dt, data)
+        return _json(written) if as_json else _out(written["out"])
+    asked = exporting.Asked(out, verify, episodes, seed, chip, given, hard_reset, timeout_s)
+    answer = exporting.to_loihi(folder.open_run(path), asked, data, progress.watch(quiet=as_json))
+    if as_json:
+        return _json(answer)
+    _exported(answer)
+
+
+@app.command()
+def lava(
+    what: Annotated[str, typer.Argument(metavar="WHAT", help="install or check.")],
+    python: Annotated[Path | None, typer.Option(help="A Python 3.10 (or 3.11) to install with; default one that is found.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make the environment in which Intel's Lava runs, or say whether it works.
+
+    It is looked for where $NEUROMETA_LAVA says, then in hardware/lava/.venv of a checkout.
+    """
+    from neurometa.export import lava, lava_install
+
+    if what == "install":
+        lava_install.install(_aside, python)
+    elif what != "check":
+        raise UserError(f"lava takes install or check, given {what}: write `neurometa lava install`")
+    found = lava.check()
+    if as_json:
+        return _json(found)
+    works = ", ".join(f"{name} {'works' if right else 'fails'}" for name, right in found["works"].items())
+    _out(f"{lava.interpreter()}: lava-nc {found['lava']}, Python {found['python']}, NumPy {found['numpy']}; {works}")
+
+
+@app.command()
 def publish(
     path: RunArgument,
     out: Annotated[Path, typer.Option(help="Folder to write, such as experiments/trained/NAME.")],
@@ -268,7 +330,8 @@ def _exit_code(arguments: list[str]) -> int:
         return _complain("stopped", 130)
     except Exception as error:
         if hasattr(error, "format_message"):  # a usage error of typer, whichever click it brings
-            return _complain(f"{error.format_message()} Try `neurometa --help`.", 2)  # type: ignore[attr-defined]
+            command = getattr(getattr(error, "ctx", None), "command_path", "neurometa")
+            return _complain(f"{error.format_message()} Try `{command} --help`.", 2)  # type: ignore[attr-defined]
         if os.environ.get("NEUROMETA_TRACEBACK"):
             traceback.print_exc()
         return _complain(f"{type(error).__name__}: {error} (our fault; set NEUROMETA_TRACEBACK=1 to see where, and report it)", 1)
@@ -283,6 +346,10 @@ def _out(text: str) -> None:
     sys.stdout.write(text + "\n")
 
 
+def _aside(text: str) -> None:
+    sys.stderr.write(text + "\n")
+
+
 def _json(value: dict[str, Any]) -> None:
     _out(json.dumps(value, allow_nan=False))
 
@@ -294,15 +361,37 @@ def _show(summary: dict[str, Any]) -> None:
 
     task = summary["task"]
     asked = f"{task['kind']} {summary['split']}, {task['ways']}-way {task['shots']}-shot"
+    if "mse" in summary:
+        asked = f"{task['kind']}, {task['shots']} examples"
     _out(f"{summary['experiment']}: {summary['episodes']} episodes of {asked}")
     table = Table(show_header=False)
-    for label, key in (("accuracy", "accuracy"), ("before adaptation", "before_adaptation"), ("hidden updates zeroed", "zeroed_hidden")):
+    for label, key in (
+        ("squared error", "mse"),
+        ("accuracy", "accuracy"),
+        ("before adaptation", "before_adaptation"),
+        ("hidden updates zeroed", "zeroed_hidden"),
+    ):
         if summary.get(key):
-            table.add_row(label, _interval(summary[key], 100 / task["ways"]))
+            table.add_row(label, _error(summary[key]) if "mse" in summary else _interval(summary[key], 100 / task["ways"]))
     table.add_row("spikes per inference", f"{summary['spikes_per_inference']:,.0f}")
     table.add_row("firing rates", "  ".join(f"{layer} {rate:.1f} %" for layer, rate in summary["rates"].items()) or "none: not spiking")
     table.add_row("parameters", f"{summary['parameters']:,}")
     Console().print(table)
+
+
+def _exported(answer: dict[str, Any]) -> None:
+    """Print what an export did, for people."""
+    need, verify = answer["resources"], answer["verify"]
+    _out(f"{answer['out']}: {answer['steps']} time steps, {need['compartments']:,} compartments, {need['synapses']:,} synapses")
+    placed = f"{need['cores']} cores on {need['chips']} chip(s)" if need["fits"] else f"does not fit: {need['why']}"
+    _out(f"{need['chip']}: {placed}")
+    for layer in answer["rounding"]:
+        _out(f"{layer['layer']}: weights off by {layer['weight_rms']:.2f} % of the largest (rms), {layer['clipped']} clipped")
+    if verify:
+        _out(f"float   {verify['accuracy_float']:.2f} ± {verify['ci95_float']:.2f} %, {verify['episodes']} episodes")
+        _out(f"integer {verify['accuracy_integer']:.2f} ± {verify['ci95_integer']:.2f} %, {verify['against']}")
+        told = "every spike equal" if verify["equal"] else "SPIKES DIFFER"
+        _out(f"lost    {verify['lost']['mean']:.2f} ± {verify['lost']['ci95']:.2f} points; {told}")
 
 
 def _interval(measured: dict[str, float], chance: float) -> str:
@@ -310,3 +399,8 @@ def _interval(measured: dict[str, float], chance: float) -> str:
     if measured["ci95"] == 0 and abs(measured["mean"] - chance) < 1e-4:
         return f"{chance:.2f} %, chance: every answer is the same"
     return f"{measured['mean']:.2f} ± {measured['ci95']:.2f} %"
+
+
+def _error(measured: dict[str, float]) -> str:
+    """A mean squared error, in squared units of the target."""
+    return f"{measured['mean']:.3f} ± {measured['ci95']:.3f}"

@@ -20,10 +20,17 @@ class Signal(NamedTuple):
 
 
 class Data(NamedTuple):
-    """Labelled examples: `x` (n, *shape) and `y` (n,) class indices 0..ways-1, or (n, out) regression targets."""
+    """Labelled examples.
+
+    Attributes:
+        x: (n, *shape).
+        y: (n,) class indices 0..ways-1, or (n, out) regression targets.
+        noise: what a rule needs of chance, drawn before vmap; empty for a rule that needs none.
+    """
 
     x: Tensor
     y: Tensor
+    noise: Params = {}  # noqa: RUF012 - never changed
 
 
 class Episode(NamedTuple):
@@ -85,7 +92,7 @@ class Measures(NamedTuple):
     """What the queries said of one adapted task, or the mean over tasks.
 
     Attributes:
-        loss, accuracy: on the queries; accuracy is 0..1.
+        loss, accuracy: on the queries; accuracy is 0..1. A regression's loss is its mean squared error, and its accuracy NaN.
         finite: whether the adapted weights are; over tasks, the share of them.
         statistics: normalisation statistics measured on the support.
     """
@@ -98,6 +105,11 @@ class Measures(NamedTuple):
 
 class Network(Protocol):
     """Spiking or conventional: parameters go in, a record comes out."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one input, without time and batch."""
+        ...
 
     @property
     def vmappable(self) -> bool:
@@ -131,7 +143,7 @@ class TaskFamily(Protocol):
 
     @property
     def ways(self) -> int:
-        """Classes of an episode."""
+        """Classes of an episode, or outputs of a regression."""
         ...
 
     @property

@@ -37,6 +37,14 @@ hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what takes minutes, unless it is asked for."""
+    if "thorough" not in config.option.markexpr:
+        for item in items:
+            if "thorough" in item.keywords:
+                item.add_marker(pytest.mark.skip("takes minutes: ask for it with -m thorough"))
+
+
 @pytest.fixture(autouse=True)
 def _seeds() -> None:
     """Global generators start alike in every test; the package itself takes explicit ones."""

@@ -121,7 +121,7 @@ MISTAKES = [
     (["run", "."], "not a run folder"),
     (["run", ".", "--seed", "3"], "never change"),
     (["evaluate", "none"], "none is not a folder"),
-    (["evaluate", "none", "--ways", "1"], "--ways"),
+    (["evaluate", "none", "--ways", "1"], "Try `neurometa evaluate --help`"),
     (["evaluate", "none", "--ways", "x"], "--ways"),
     (["evaluate", "none", "--wayz", "3"], "--wayz"),
     (["report", "none"], "none is not a folder"),

@@ -13,7 +13,7 @@ import pytest
 from neurometa.experiment import load
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FENCE = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 MODULES = [path for path in sorted((ROOT / "neurometa").rglob("*.py")) if ">>> " in path.read_text(encoding="utf-8")]
 

@@ -1,5 +1,7 @@
 """Tables of the documentation that are made from the package itself, so that they cannot drift from it."""
 
+import json
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -12,15 +14,23 @@ from neurometa.cli import app
 from neurometa.energy.validation import check, points
 from neurometa.experiment import config
 
+RULES = Path(__file__).resolve().parents[2] / "experiments" / "data" / "rules.jsonl"
 MEANINGS = Path(__file__).resolve().parents[1] / "fields.toml"
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Called by mkdocs for every page: put the tables where the page asks for them."""
-    for name, make in {"configuration": configuration, "commands": commands, "chips": chips, "validation": validation}.items():
-        marker = f"<!-- generated: {name} -->"
-        if marker in markdown:
-            markdown = markdown.replace(marker, make())
+    for name, make in {
+        "configuration": configuration,
+        "commands": commands,
+        "chips": chips,
+        "validation": validation,
+        "rules": rules,
+    }.items():
+        marker = re.compile(rf"<!-- generated: {name} -->\n_.*_$", re.MULTILINE)  # the line in italics is for readers of the source
+        if marker.search(markdown):
+            table = make()
+            markdown = marker.sub(lambda _, table=table: table, markdown)
     return markdown
 
 
@@ -137,6 +147,20 @@ def validation() -> str:
         columns = (said, "") if point.column == "fit" else ("", said)
         rows.append(f"| {point.title} | {point.measured:g} {point.unit} | {columns[0]} | {columns[1]} |")
     return "\n".join(["| workload | measured | fit | prediction |", "| --- | --- | --- | --- |", *rows])
+
+
+def rules() -> str:
+    """One row a rule, its constants set by hand and meta-trained, as `python -m experiments.rules` measured them."""
+    rows = ["| rule | seed | task | by hand | trained | gain |", "| --- | --- | --- | --- | --- | --- |"]
+    for line in RULES.read_text(encoding="utf-8").splitlines():
+        found = json.loads(line)
+        name = found["row"] + (", by evolution" if found["estimator"] == "evolution" else "")
+        for task in ("5w1s", "20w1s"):
+            if task in found:
+                said = [f"{found[task][what]['mean']:.1f} ± {found[task][what]['ci95']:.1f}" for what in ("by hand", "trained")]
+                gain = found[task]["gain"]
+                rows.append(f"| {name} | {found['seed']} | {task} | {' | '.join(said)} | {gain['mean']:+.1f} ± {gain['ci95']:.1f} |")
+    return "\n".join(rows)
 
 
 def command_options() -> dict[str, set[str]]:

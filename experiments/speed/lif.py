@@ -4,8 +4,8 @@
 
 100 time steps of random input spikes, forward alone and forward with the gradient of all weights. All contestants take turns within each
 round; medians over rounds, ratios of medians; a first run of each warms up. Before anything is timed, everyone must emit the same spikes
-in float64 where they mean the same neuron. --quick times forward and backward together, on one thread, and leaves the plain loop out;
-without it there are two threads too, and the peak memory of each (see `memory`).
+in float64 where they mean the same neuron. --quick times forward and backward together, on one thread and over fewer rounds, and leaves
+the plain loop out; without it there are two threads too, and the peak memory of each (see `memory`).
 `loop` is the plain Python loop, `products` the bare matrix products: the physical limit of dense arithmetic.
 """
 
@@ -67,7 +67,7 @@ def ratios(of: dict[str, dict[str, dict[str, float]]]) -> dict[str, dict[str, fl
 
 
 def measure(cases: tuple[Case, ...], rounds: int, quick: bool) -> dict:
-    """Everything, as one JSON object. Cases of 8 examples, which are over in milliseconds, take twice the rounds."""
+    """Everything, as one JSON object. Cases of 8 examples, which are over in milliseconds, take four times the rounds."""
     differences = {case.name: disagreement(case) for case in cases}
     if any(share > 0 for row in differences.values() for share in row.values()):
         raise SystemExit(f"the contestants do not emit the same spikes, so that times compare different things: {differences}")
@@ -75,7 +75,7 @@ def measure(cases: tuple[Case, ...], rounds: int, quick: bool) -> dict:
     spent = {}
     for threads in (1,) if quick else (1, 2):
         torch.set_num_threads(threads)
-        spent[threads] = {case.name: seconds(case, rounds * (2 if case.batch <= 8 else 1), modes, without) for case in cases}
+        spent[threads] = {case.name: seconds(case, rounds * (4 if case.batch <= 8 else 1), modes, without) for case in cases}
     torch.set_num_threads(1)
     libraries = [name for name in PEERS if name in present()]
     return {
@@ -95,7 +95,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    result = measure(CASES, 7, asked.quick)
+    result = measure(CASES, 4 if asked.quick else 7, asked.quick)
     if asked.json:
         json.dump(result, sys.stdout)
         sys.stdout.write("\n")

@@ -39,12 +39,12 @@ def rise_mb(case: Case, name: str) -> float:
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    before = _status("VmRSS")
+    before = status("VmRSS")
     one.both()
-    return (_status("VmHWM") - before) * 1024 / 1e6
+    return (status("VmHWM") - before) * 1024 / 1e6
 
 
-def _status(key: str) -> int:
+def status(key: str) -> int:
     """A figure of /proc/self/status, in kibibytes."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return int(next(line.split()[1] for line in lines if line.startswith(f"{key}:")))

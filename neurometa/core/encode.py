@@ -157,3 +157,48 @@ class Delta(NamedTuple):
         change = swept - before
         spikes = (change >= self.threshold).to(x)
         return (spikes - (change <= -self.threshold).to(x) if self.off else spikes).unsqueeze(-1)
+
+
+class Population(NamedTuple):
+    """One number as the activity of neurons that each prefer another: a held current for every neuron, largest where the number is its own.
+
+    current[i] = gain * exp(-(x - c[i])^2 / (2 s^2))     c evenly spaced from `low` to `high`,  s = width * (distance of two neighbours)
+
+    Attributes:
+        steps: time steps for which the current is held.
+        neurons: how many; at least 2.
+        low, high: preferred numbers of the first and the last.
+        width: s in units of that distance.
+        gain: current of a neuron at its own number.
+    """
+
+    steps: int
+    neurons: int = 20
+    low: float = -5.0
+    high: float = 5.0
+    width: float = 1.0
+    gain: float = 1.0
+
+    @property
+    def fixed(self) -> bool:
+        """Yes."""
+        return True
+
+    def encode(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """(..., 1) -> (..., neurons)."""
+        centre = torch.linspace(self.low, self.high, self.neurons, dtype=x.dtype, device=x.device)
+        spread = self.width * (self.high - self.low) / (self.neurons - 1)
+        return self.gain * torch.exp(-((x - centre) ** 2) / (2 * spread**2))
+
+
+class Raster(NamedTuple):
+    """An example that is spikes over time already, with its time axis before its last one: passed on, time first."""
+
+    @property
+    def fixed(self) -> bool:
+        """The same example always gives the same spikes."""
+        return True
+
+    def encode(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """Bring time to the front: (*, time, n) to (time, *, n)."""
+        return x.movedim(-2, 0)

@@ -51,10 +51,15 @@ class Linear(NamedTuple):
     """y = x W^T + b, with W of shape (post, pre).
 
     With `outputs` None it has no parameters and passes its input on until plasticity has written some: a prototype's readout.
+
+    Attributes:
+        outputs, bias: as their names say.
+        dense: always multiply, never sum rows of W, see `sparse.linear`.
     """
 
     outputs: int | None
     bias: bool = True
+    dense: bool = False
 
     def init(self, generator: torch.Generator, shape: tuple[int, ...]) -> tuple[Params, tuple[int, ...]]:
         """Weights (outputs, inputs) and a zero bias."""
@@ -69,7 +74,8 @@ class Linear(NamedTuple):
         """Multiply the last axis."""
         if "weight" not in params:
             return x, {}
-        return _each(x, lambda values: linear(values, params["weight"], params.get("bias"))), {}
+        product = F.linear if self.dense else linear
+        return _each(x, lambda values: product(values, params["weight"], params.get("bias"))), {}
 
 
 class Conv2d(NamedTuple):
@@ -240,11 +246,16 @@ class Spiking(NamedTuple):
             raise UserError(f"recurrent neurons of shape {shape} given, a row of them expected: only dense layers can be recurrent")
         return {**params, "recurrent": _uniform((shape[0], shape[0]), 2 * shape[0], generator)}, shape
 
+    def constants(self, params: Params) -> Any:
+        """The neuron, its free constants taken from the layer's parameters."""
+        return with_params(self.neuron, self.free, params)
+
     def apply(self, params: Params, x: Signal, state: Params) -> tuple[Signal, Params]:
-        """Integrate and fire; every field of the neuron's state is noted, over time."""
+        """Integrate and fire; every field of the neuron's state is noted, over time. Currents of 16 bits are integrated in 32."""
         steps = x.values.shape[0] if x.timed else self.steps
         current = x.values if x.timed else x.values.unsqueeze(0)
-        neuron = with_params(self.neuron, self.free, params)
+        current = current.float() if current.dtype in (torch.bfloat16, torch.float16) else current
+        neuron = self.constants(params)
         before = _state(neuron, current, state) if state else None
         if self.recurrent:
             found = recurrent_scan(neuron, current, params["recurrent"], steps, before, self.kernel)
@@ -275,9 +286,14 @@ class TimeAverage(NamedTuple):
     decay > 0   the mean over time of a leaky integrator's membrane u[t] = decay u[t-1] + (1 - decay) x[t]
 
     An untimed signal passes unchanged: the mean of a constant.
+
+    Attributes:
+        decay: leak of the integrator.
+        last: steps at the end of the window over which is averaged; 0 for all. The integrator hears the whole window.
     """
 
     decay: float = 0.0
+    last: int = 0
 
     def init(self, generator: torch.Generator, shape: tuple[int, ...]) -> tuple[Params, tuple[int, ...]]:
         """No parameters."""
@@ -287,10 +303,13 @@ class TimeAverage(NamedTuple):
         """Average the time axis away."""
         if not x.timed:
             return x, {}
+        steps = x.values.shape[0]
+        counted = min(self.last or steps, steps)
         if self.decay == 0:
-            return Signal(x.values.sum(0) / x.values.shape[0], False), {}  # the gradient of a sum is expanded, not copied
-        left = torch.arange(x.values.shape[0], 0, -1, dtype=x.values.dtype, device=x.values.device)
-        weights = (1 - self.decay**left) / x.values.shape[0]  # mean over the rest of the window of what one input leaves
+            return Signal(x.values[steps - counted :].sum(0) / counted, False), {}  # the gradient of a sum is expanded, not copied
+        left = torch.arange(steps, 0, -1, dtype=x.values.dtype, device=x.values.device)
+        before = (left - counted).clamp(min=0)  # steps for which the integrator is not looked at yet
+        weights = (self.decay**before - self.decay**left) / counted  # mean over the rest of the window of what one input leaves
         return Signal(torch.tensordot(weights, x.values, dims=1), False), {}
 
 

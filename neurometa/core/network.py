@@ -84,10 +84,14 @@ class Stack(NamedTuple):
         return self.split()[1].shape[0]
 
     def on(self, kernel: str | None) -> "Stack":
-        """The same network with every population run by that kernel of the scan, see `scan`."""
-        return self._replace(
-            layers=tuple((name, layer._replace(kernel=kernel) if isinstance(layer, Spiking) else layer) for name, layer in self.layers)
-        )
+        """The same network with every population run by that kernel of the scan, see `scan`; the reference multiplies densely too."""
+
+        def one(layer: Layer) -> Layer:
+            if isinstance(layer, Linear):
+                return layer._replace(dense=kernel == "reference")
+            return layer._replace(kernel=kernel) if isinstance(layer, Spiking) else layer
+
+        return self._replace(layers=tuple((name, one(layer)) for name, layer in self.layers))
 
     def split(self) -> tuple["Stack", "Stack"]:
         """The network before its readout, and the readout with what follows it; nothing follows where there is no readout."""
@@ -173,11 +177,13 @@ def mlp_network(
     normalise_features: bool = False,
     recurrent: bool | tuple[bool, ...] = False,
     delay: int = 0,
+    last: int = 0,
     outputs: int | None = None,
 ) -> Stack:
     """Stack of dense layers; arguments as for `conv_network`.
 
     Args:
+        last: steps at the end of the window over which the readout is averaged; 0 for all.
         recurrent: whether neurons hear the last spikes of their own layer, through weights `<layer>.recurrent`; one answer for every
             layer that has neurons, or one a layer.
     Raises:
@@ -188,12 +194,12 @@ def mlp_network(
     for i, width in enumerate(widths, 1):
         accumulate = i == len(widths) and features == "current"
         if accumulate:
-            layers.append(("average", TimeAverage(readout_decay)))
+            layers.append(("average", TimeAverage(readout_decay, last)))
         layers.append((f"linear{i}", Linear(width, bias=not normalise)))
         layers += [(f"norm{i}", Norm())] if normalise else []
         layers += [] if accumulate else [(f"{_kind(neuron)}{i}", _population(neuron, free, steps, loops[i - 1], delay))]
     if features != "current":
-        layers.append(("average", TimeAverage(readout_decay)))
+        layers.append(("average", TimeAverage(readout_decay, last)))
     return _finished(shape, layers, normalise_features, outputs)
 
 
@@ -243,3 +249,16 @@ def stacked(shape: tuple[int, ...], layers: list[tuple[str, Layer]]) -> Stack:
         if isinstance(layer, Conv2d):
             products += params["weight"].numel() * math.prod(size[1:])
     return Stack(shape, tuple(layers), products <= VMAP_LIMIT)
+
+
+def averaged_last(network: Stack) -> Stack:
+    """The same network with its time average behind the readout, with which it commutes: what reaches the readout is then a window in time.
+
+    Raises:
+        UserError: it has no time average.
+    """
+    average = [layer for layer in network.layers if isinstance(layer[1], TimeAverage)]
+    if not average:
+        raise UserError("a network without a time average given, one with spiking layers expected: choose a spiking neuron")
+    rest = tuple(layer for layer in network.layers if layer not in average)
+    return network._replace(layers=(*rest, *average))

@@ -14,11 +14,17 @@ from neurometa.core.kernels import reference
 from neurometa.core.neuron import ALIF, IF, LIF, Neuron, carry
 from neurometa.core.rows import aligned, by_task, fresh, gradient, optional, outer, product, rows, spread, total
 from neurometa.core.scan import kernel_for
+from neurometa.core.signature import signed
 from neurometa.core.surrogate import Surrogate
 from neurometa.errors import InternalError, UserError
 
 FUSED = (IF, LIF, ALIF)
 """Neurons that the compiled kernel knows; all others are stepped by the reference."""
+
+
+SMALL = 300_000
+"""Products of one time step up to which the backward pass multiplies in its own kernel: from there on the library's product is faster
+than the call of it is slow."""
 
 
 def recurrent_scan(neuron: Neuron, current: Tensor, weight: Tensor, steps: int, state: Any = None, kernel: str | None = None) -> Any:
@@ -36,8 +42,8 @@ def recurrent_scan(neuron: Neuron, current: Tensor, weight: Tensor, steps: int, 
     Returns:
         The neuron's state, every field (steps, *batch, n).
     Raises:
-        UserError: as `scan.states`, or weights that are not (n, n) of the current's type.
-        InternalError: if the current has neither one row nor `steps` rows, or the kernel does not know the neuron.
+        UserError: as `scan.states`, an unfit kernel, or weights that are not (n, n) of the current's type.
+        InternalError: if the current has neither one row nor `steps` rows.
     """
     check_window(neuron, current, steps, state)
     square = (current.shape[-1], current.shape[-1])
@@ -49,8 +55,8 @@ def recurrent_scan(neuron: Neuron, current: Tensor, weight: Tensor, steps: int, 
     if kernel == "reference":
         return reference.recurrent_scan(neuron, current, weight, steps, state)
     if kernel != "numba" or not known or not isinstance(neuron, FUSED):
-        unknown = f"kernel {kernel!r} for recurrent {type(neuron).__name__} given"
-        raise InternalError(f"{unknown}, there is 'reference', and 'numba' for IF, LIF and ALIF with constants of each neuron")
+        given = f"kernel {kernel!r} given for recurrent {type(neuron).__name__}"
+        raise UserError(f"{given}, expected reference, or numba for IF, LIF and ALIF with constants of each neuron: choose kernel auto")
     start = torch.zeros_like(current[0])
     if state is not None:
         every = current.expand(steps, *current.shape[1:])
@@ -111,6 +117,7 @@ class _Scan(torch.autograd.Function):
     """
 
     @staticmethod
+    @signed
     def forward(current: Tensor, weight: Tensor, constants: Tensor, start: Tensor, kind: _Kind) -> tuple[Tensor, ...]:  # type: ignore[override]
         z, v, *a = (current.new_empty((kind.steps, *current.shape[1:])) for _ in range(3 if kind.adaptive else 2))
         out = [rows(z), rows(v), optional(a[0] if a else None, v)]
@@ -171,17 +178,21 @@ class _ScanBackward(torch.autograd.Function):
     """(gz, gv, ga, z, v, a, weight, constants) -> delta, epsilon where constants are learnt, alpha of an adaptive neuron."""
 
     @staticmethod
+    @signed
     def forward(gz: Any, gv: Any, ga: Any, z: Tensor, v: Tensor, a: Any, weight: Tensor, constants: Tensor, kind: _Kind) -> Any:  # type: ignore[override]
         delta = fresh(v)
         out = [delta, fresh(v) if kind.learnt else None, fresh(v) if kind.adaptive else None]
-        multiply, returned = product(delta, weight)
         given = [*(gradient(g, v) for g in (gz, gv, ga)), *(optional(x, v) for x in (v, z, a)), by_task(constants), kind.slope(v)]
-        given += [rows(returned.unsqueeze(0))[0], *(optional(x, v) for x in out)]
-        step = kind.kernels.backward_step
-        for t in range(kind.steps - 1, -1, -1):
-            step(t, *given)
-            if t > 0:
-                multiply(t)
+        found = [optional(x, v) for x in out]
+        if v[0].numel() * v.shape[-1] <= SMALL:
+            kind.kernels.backward(*given, by_task(weight), *found)
+        else:
+            multiply, returned = product(delta, weight)
+            each = rows(returned.unsqueeze(0))[0]
+            for t in range(kind.steps - 1, -1, -1):
+                kind.kernels.backward_step(t, *given, each, *found)
+                if t > 0:
+                    multiply(t)
         return tuple(x for x in out if x is not None)
 
     @staticmethod
@@ -216,6 +227,7 @@ class _ScanDoubleBackward(torch.autograd.Function):
     """Cotangents of `_ScanBackward`'s outputs -> cotangents of its inputs. It has no derivative: a third one is refused, not wrong."""
 
     @staticmethod
+    @signed
     def forward(*args: Any) -> Any:  # type: ignore[override]
         hd, he, ha, gz, _, _, z, v, a, weight, constants, delta, epsilon, alpha, kind = args
         to_gz, to_gv, to_ga, to_x = new = fresh(v), fresh(v), fresh(v) if kind.adaptive else None, fresh(v)

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from neurometa.core import sparse
+
 
 def rows(x: Tensor) -> Any:
     """(time, *tasks, *batch, n) as a C-contiguous array (time, row, n), a row being one example of one task."""
@@ -50,6 +52,8 @@ def product(x: Tensor, weight: Tensor) -> tuple[Callable[[int], Any], Tensor]:
 def outer(post: Tensor, pre: Tensor, weight: Tensor) -> Tensor:
     """Sum over time and examples of post times pre, shaped as `weight`."""
     tasks = weight.ndim - 2
+    if tasks == 0:
+        return sparse.outer(_examples(post, 0), _examples(pre, 0))
     return _examples(post, tasks).mT @ _examples(pre, tasks)
 
 

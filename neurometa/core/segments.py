@@ -54,11 +54,14 @@ class Segmented(NamedTuple):
         """Simulate the window; arguments as for `Stack.run`.
 
         Raises:
-            UserError: the window is shorter than the segments, or a normalisation would measure its statistics on each of them.
+            UserError: the network is not averaged over time, the window is shorter than the segments, or a normalisation would measure its
+                statistics on each of them.
         """
         first, average = _time(self.stack)
+        if average is None and first is not None:
+            raise UserError(f"{self.segments} segments given for a network that is not averaged over time before its readout: choose 1")
         if average is None or (first is None and not x.timed):
-            return self.stack.run(params, x, state)
+            return self.stack.run(params, x, state)  # no time to cut
         start = 0 if x.timed else first
         before, during, after = (
             self.stack._replace(layers=part)

@@ -5,7 +5,9 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
+from neurometa.core.loss import task_accuracy
 from neurometa.core.network import READOUT, Stack
 from neurometa.core.segments import Segmented
 from neurometa.energy.count import Observation, observe, together
@@ -101,14 +103,14 @@ def measure(
     shown, learnt, right, outputs = [], [], [], []
     plan: tuple[Stage, ...] = ()
     for done in range(episodes):
-        support, query = (Data(data.x[0], data.y[0]) for data in learner.encode(task.sample(generator, 1), generator))
+        support, query = tree_map(lambda x: x[0], learner.encode(task.sample(generator, 1), generator))
         adapted, runs = _adapted(learner, params, support)
         weights = {**params, **adapted.statistics, **adapted.fast}
         plan, signal = stages(learner.network, weights), learner.network.signal(query.x)
         record = learner.network.run(weights, signal)
         shown.append(observe(plan, weights, signal, record))
         learnt.append(_learning(learner, adapted, runs, support))
-        right.append((record.output.argmax(-1) == query.y).double().mean())
+        right.append(task_accuracy(record.output, query.y).double())
         outputs.append(record.output)
         if tick:
             tick(done + 1, episodes)
@@ -159,13 +161,14 @@ def _adapted(learner: Learner, params: Params, support: Data) -> tuple[Adapted, 
     kept: list[tuple[Any, Params, Signal, Record]] = []
     whole = _Watched(learner.network, kept)
     if not learner.plasticity.readout_only:
-        adapted = learner.plasticity.adapt(whole, params, support)  # type: ignore[arg-type]
+        adapted = learner.plasticity.adapt(whole, params, support, support.noise or None)  # type: ignore[arg-type]
         if adapted.fast and not kept:  # a rule that steps through the layers by itself: it shows each example once
             whole.run(params, whole.signal(support.x))
     else:
         body, head = whole.split()
         record = body.run(params, body.signal(support.x))
-        adapted = learner.plasticity.adapt(head, {**params, **record.statistics}, Data(record.output, support.y))  # type: ignore[arg-type]
+        slow = {**params, **record.statistics}
+        adapted = learner.plasticity.adapt(head, slow, support._replace(x=record.output), support.noise or None)  # type: ignore[arg-type]
         adapted = adapted._replace(statistics={**record.statistics, **adapted.statistics})
     return adapted, [_counted(*run) for run in kept]
 

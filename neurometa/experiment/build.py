@@ -11,15 +11,21 @@ from neurometa import tasks
 from neurometa.core import encode, network
 from neurometa.core.segments import Segmented
 from neurometa.errors import UserError
-from neurometa.experiment import config, units
-from neurometa.experiment.machine import machine
-from neurometa.meta import estimators
+from neurometa.experiment import config, rules, start, units
+from neurometa.experiment import machine as machines
+from neurometa.meta import estimators, evolution
 from neurometa.meta.learner import Learner
 from neurometa.meta.trainer import Trainer, TrainerSettings
-from neurometa.plasticity import bptt, frozen, prototype
+from neurometa.plasticity import bptt, eprop, frozen, generator, prototype
+from neurometa.plasticity.base import Plasticity
+from neurometa.tasks import sinusoid
 from neurometa.tasks.augment import Augment
+from neurometa.tasks.base import ImageClasses
 from neurometa.tasks.omniglot import characters
 from neurometa.types import Network, TaskFamily
+
+PIXELS = 28
+"""Height and width of an Omniglot picture as it is shown."""
 
 
 class Question(NamedTuple):
@@ -50,17 +56,34 @@ def learner(experiment: config.Experiment, ways: int) -> Learner:
     _refuse_pairs(experiment)
     head = _head(experiment)
     net = _network(experiment, head)
-    rule, place = _plasticity(experiment.plasticity, net, ways), machine(experiment)
+    if isinstance(experiment.plasticity, rules.TIMED):
+        net = network.averaged_last(net)
+    rule, place = _plasticity(experiment.plasticity, net, ways), machines.machine(experiment)
     pieces = experiment.training.segments
     shown = net.on(place.by_hand)
-    return Learner(Segmented(shown, pieces) if pieces > 1 else shown, rule, _encoder(experiment), experiment.training.redeal, place.device)
+    settings = experiment.training.redeal, place.device, experiment.training.precision
+    return Learner(Segmented(shown, pieces) if pieces > 1 else shown, rule, _encoder(experiment), *settings)
+
+
+def threads(experiment: config.Experiment) -> int:
+    """Threads of the CPU: as many as asked for, else what suits the network's size."""
+    asked = experiment.training.threads
+    return machines.threads(_network(experiment, _head(experiment)).vmappable) if asked == "auto" else asked
 
 
 def _head(experiment: config.Experiment) -> int | None:
     """Classes that the slow readout knows; None where the rule writes it."""
     rule = experiment.plasticity
-    written = isinstance(rule, config.Prototype) or (isinstance(rule, config.BPTT) and rule.head == "zero")
+    readouts = config.Prototype | config.STDP | config.Reward | config.SOEL
+    written = isinstance(rule, readouts) or getattr(rule, "head", "own") == "zero"
     return None if written else experiment.task.ways
+
+
+def _only_ways(experiment: config.Experiment) -> int | None:
+    """Classes that must be asked, because something slow has a row for each; None where any can."""
+    rule = experiment.plasticity
+    per_synapse = isinstance(rule, config.Hebbian) and rule.coefficients == "synapse"
+    return experiment.task.ways if per_synapse else _head(experiment)
 
 
 def trainer(experiment: config.Experiment, data: Path | None) -> Trainer:
@@ -71,16 +94,19 @@ def trainer(experiment: config.Experiment, data: Path | None) -> Trainer:
     if estimator.needs_graph and not built.plasticity.exact_graph:
         raise UserError(
             f"estimator {_kind(experiment.estimator)} differentiates through the adaptation, "
-            f"which plasticity {_kind(experiment.plasticity)} does not allow: choose estimator first-order or reptile"
+            f"which plasticity {_kind(experiment.plasticity)} does not allow: choose estimator first-order, reptile or evolution"
         )
     task = practice(experiment.task, data)
-    return Trainer(built, task, estimator, TrainerSettings(**settings), experiment.seed)
+    _refuse_still(experiment, built)
+    begin = built.placed(start.parameters(experiment, built.network))
+    return Trainer(built, task, estimator, TrainerSettings(**settings), experiment.seed, begin)
 
 
 def question(experiment: config.Experiment) -> Question:
     """The question that the experiment's [evaluation] asks."""
     asked = experiment.evaluation
-    return Question(asked.ways, asked.shots, asked.queries)
+    ways = experiment.task.ways if regression(experiment.task) else asked.ways
+    return Question(ways, asked.shots, asked.queries)
 
 
 def unseen(experiment: config.Experiment, asked: Question, data: Path | None) -> TaskFamily:
@@ -90,11 +116,15 @@ def unseen(experiment: config.Experiment, asked: Question, data: Path | None) ->
         UserError: the learner's head has other ways, or the task has no such split, or the split shows classes of the training.
     """
     task, rule = experiment.task, experiment.plasticity
-    if _head(experiment) not in (None, asked.ways):
+    if isinstance(task, config.Sinusoid):
+        return _unseen_sines(asked)
+    if isinstance(task, config.DelayedCue):
+        return _unseen_trials(task, asked)
+    if _only_ways(experiment) not in (None, asked.ways):
         raise UserError(
             f"{asked.ways} ways given, but this {_kind(rule)} learner has a head for the {task.ways} ways it is trained on: "
             f"evaluate with {task.ways} ways, or train with task.ways = {asked.ways} "
-            "(plasticity prototype, and bptt with head = 'zero', take any)"
+            "(plasticity prototype, and others with head = 'zero', take any)"
         )
     if isinstance(task, config.Glyphs):
         if asked.split not in (None, "unseen") or asked.within_alphabet:
@@ -107,7 +137,27 @@ def unseen(experiment: config.Experiment, asked: Question, data: Path | None) ->
             f"split {split} given, but this learner was trained on split {task.split}, which showed it {len(seen)} of those characters: "
             f"evaluate on {task.split}, or train with --task.split {split}"
         )
-    return tasks.omniglot(data, "unseen", split, asked.ways, asked.shots, asked.queries, task.binary, False, None, asked.within_alphabet)
+    binary, within = isinstance(task, config.OmniglotStrokes) or task.binary, asked.within_alphabet
+    return _scanned(task, tasks.omniglot(data, "unseen", split, asked.ways, asked.shots, asked.queries, binary, False, None, within))
+
+
+def regression(task: config.Task) -> bool:
+    """Whether a task asks for values rather than classes."""
+    return isinstance(task, config.Sinusoid)
+
+
+def _unseen_sines(asked: Question) -> TaskFamily:
+    """Sines that were not drawn in training: there are infinitely many."""
+    if asked.ways != 1 or asked.split is not None or asked.within_alphabet:
+        raise UserError("task sinusoid is a regression, which has no classes and no splits: leave out --ways, --split, --within-alphabet")
+    return tasks.Sinusoid(asked.shots, asked.queries)
+
+
+def _unseen_trials(task: config.DelayedCue, asked: Question) -> TaskFamily:
+    """Maps and trials that were not drawn in training."""
+    if asked.ways != task.ways or asked.split is not None or asked.within_alphabet:
+        raise UserError(f"task delayed-cue asks the {task.ways} cues it was trained on and has no splits: leave out --ways, --split")
+    return _delayed_cue(task)._replace(shots=asked.shots, queries=asked.queries)
 
 
 def describe(experiment: config.Experiment) -> str:
@@ -119,24 +169,34 @@ def describe(experiment: config.Experiment) -> str:
     return f"{_kind(built)} {'-'.join(map(str, layers))}, {unit}{time}"
 
 
-def practice(task: config.Glyphs | config.Omniglot, data: Path | None) -> TaskFamily:
+def practice(task: config.Task, data: Path | None) -> TaskFamily:
     """Build the task of the training classes."""
+    if isinstance(task, config.Sinusoid):
+        return tasks.Sinusoid(task.shots, task.queries)
+    if isinstance(task, config.DelayedCue):
+        return _delayed_cue(task)
     augment = None if task.augment is None else Augment(task.augment.degrees, task.augment.scale, task.augment.shift_px)
     if isinstance(task, config.Glyphs):
         return tasks.glyphs("train", task.ways, task.shots, task.queries, task.binary, task.size, augment)
-    return tasks.omniglot(data, "train", task.split, task.ways, task.shots, task.queries, task.binary, task.rotations, augment)
+    binary = isinstance(task, config.OmniglotStrokes) or task.binary
+    shown = tasks.omniglot(data, "train", task.split, task.ways, task.shots, task.queries, binary, task.rotations, augment)
+    return _scanned(task, shown)
+
+
+def _scanned(task: config.Omniglot | config.OmniglotStrokes, pictures: ImageClasses) -> TaskFamily:
+    """The same pictures, under a slit where the task wants one."""
+    return tasks.Scanned(pictures, task.width, task.stride) if isinstance(task, config.OmniglotStrokes) else pictures
 
 
 def _network(experiment: config.Experiment, head: int | None) -> network.Stack:
-    side = _side(experiment)
-    shape = (1, side, 1 if isinstance(experiment.encoding, config.Delta) else side)
+    shape = _shape(experiment)
     built, unit, steps = experiment.network, experiment.network.neuron, _steps(experiment)
     leak = units.leak(unit) if built.readout == "membrane" else 0.0
     if isinstance(built, config.MLP):
         return network.mlp_network(
             shape, built.widths, normalise=built.normalise, neuron=units.neuron(unit), free=units.free(unit), steps=steps,
             features=built.features, readout_decay=leak, normalise_features=built.normalise_features, recurrent=built.recurrent,
-            delay=built.delay, outputs=head,
+            delay=built.delay, last=built.last, outputs=head,
         )  # fmt: skip
     return network.conv_network(
         shape, built.channels, built.strides, built.pools, kernel=built.kernel, pooling=built.pooling,
@@ -146,16 +206,34 @@ def _network(experiment: config.Experiment, head: int | None) -> network.Stack:
     )  # fmt: skip
 
 
+def _shape(experiment: config.Experiment) -> tuple[int, ...]:
+    """Shape of one encoded example, without time."""
+    if isinstance(experiment.encoding, config.Population):
+        return (experiment.encoding.neurons,)
+    if isinstance(experiment.task, config.DelayedCue):
+        return (_delayed_cue(experiment.task).inputs,)
+    if isinstance(experiment.task, config.Sinusoid):
+        return (1,)
+    if isinstance(experiment.task, config.OmniglotStrokes):
+        return (PIXELS * experiment.task.width,)
+    side = _side(experiment)
+    return (1, side, 1 if isinstance(experiment.encoding, config.Delta) else side)
+
+
 def _steps(experiment: config.Experiment) -> int:
     """Time steps of the window; a conventional unit has no time."""
     if isinstance(experiment.network.neuron, config.ReLU):
         return 1
-    return _side(experiment) if isinstance(experiment.encoding, config.Delta) else experiment.encoding.steps
+    if isinstance(experiment.task, config.OmniglotStrokes):
+        return (PIXELS - experiment.task.width) // experiment.task.stride + 1
+    if isinstance(experiment.task, config.DelayedCue):
+        return _delayed_cue(experiment.task).steps
+    return _side(experiment) if isinstance(experiment.encoding, config.Delta) else getattr(experiment.encoding, "steps", 1)
 
 
 def _side(experiment: config.Experiment) -> int:
     """Height and width of a picture."""
-    return experiment.task.size if isinstance(experiment.task, config.Glyphs) else 28
+    return experiment.task.size if isinstance(experiment.task, config.Glyphs) else PIXELS
 
 
 def _encoder(experiment: config.Experiment) -> encode.Encoder:
@@ -168,16 +246,41 @@ def _encoder(experiment: config.Experiment) -> encode.Encoder:
         return encode.TauLatency(asked.steps, asked.tau, asked.threshold, asked.first, asked.linear, asked.normalise, asked.clip)
     if isinstance(asked, config.Delta):
         return encode.Delta(asked.threshold, asked.off, asked.padding)
+    if isinstance(asked, config.Population):
+        return encode.Population(_steps(experiment), asked.neurons, -sinusoid.REACH, sinusoid.REACH, asked.width, asked.gain)
+    if isinstance(asked, config.Raster):
+        return encode.Raster()
     return encode.Latency(asked.steps)
 
 
-def _plasticity(
-    rule: config.Prototype | config.Frozen | config.BPTT, net: Network, ways: int
-) -> prototype.Prototype | frozen.Frozen | bptt.BPTT:
+def _delayed_cue(task: config.DelayedCue) -> tasks.DelayedCue:
+    return tasks.DelayedCue(
+        task.ways, task.shots, task.queries, task.cue, task.delay, task.recall, task.channels, task.rate, task.noise
+    )  # fmt: skip
+
+
+def _plasticity(rule: config.Rule, net: Network, ways: int) -> Plasticity:
     if isinstance(rule, config.Prototype):
         return prototype.Prototype(ways)
     if isinstance(rule, config.Frozen):
         return frozen.Frozen()
+    if isinstance(rule, rules.Local):
+        return rules.local(rule, ways)
+    _refuse_still_weights(rule, net)
+    written = ways if rule.head == "zero" else None
+    if isinstance(rule, config.EProp):
+        built = eprop.EProp(
+            rule.steps, rule.rate, rule.rates, rule.hidden_rate, rule.fast, written, rule.feedback, rule.output, rule.trace, rule.examples,
+            rule.chunk, rule.updates == "online", rule.truncate == "traces", rule.target_rate, rule.regularisation,
+            generator.Generator(rule.generator),
+        )  # fmt: skip
+        built.refuse(net)
+        return built
+    return bptt.BPTT(rule.steps, rule.rate, rule.rates, rule.fast, written)
+
+
+def _refuse_still_weights(rule: config.BPTT | config.EProp, net: Network) -> None:
+    """Patterns of fast weights that match nothing, and a readout of zeros that does not move."""
     names = list(net.init(torch.Generator()))
     if rule.head == "zero":
         names += [f"{network.READOUT}.weight", f"{network.READOUT}.bias"]
@@ -190,11 +293,13 @@ def _plasticity(
         if not any(fnmatchcase(name, pattern) for name in names):
             raise UserError(f"plasticity.fast names {pattern!r}, which matches no parameter; expected a pattern over {', '.join(names)}")
     if not rule.fast:
-        raise UserError('plasticity.fast is empty, so bptt would change nothing: name patterns such as "*", or choose plasticity frozen')
-    return bptt.BPTT(rule.steps, rule.rate, rule.rates, rule.fast, ways if rule.head == "zero" else None)
+        kind = _kind(rule)
+        raise UserError(f'plasticity.fast is empty, so {kind} would change nothing: name patterns such as "*", or choose plasticity frozen')
 
 
-def _estimator(kind: config.Unrolled | config.FirstOrder | config.Reptile) -> estimators.Estimator:
+def _estimator(kind: config.Outer) -> estimators.Estimator:
+    if isinstance(kind, config.Evolution):
+        return evolution.Evolution(kind.directions, kind.sigma, kind.over)
     if isinstance(kind, config.Unrolled):
         return estimators.Unrolled()
     return estimators.FirstOrder() if isinstance(kind, config.FirstOrder) else estimators.Reptile()
@@ -204,19 +309,28 @@ def _refuse_pairs(experiment: config.Experiment) -> None:
     """Everything about two fields that one field's type cannot say."""
     rule, outer = experiment.plasticity, experiment.estimator
     _refuse_segments(experiment)
-    if isinstance(rule, config.BPTT) and rule.rates != "fixed" and not isinstance(outer, config.Unrolled):
+    _refuse_regression(experiment)
+    _refuse_raster(experiment)
+    rules.refuse(experiment)
+    if isinstance(rule, config.BPTT | config.EProp) and rule.rates != "fixed" and not isinstance(outer, config.Unrolled | config.Evolution):
         raise UserError(
             f"estimator {_kind(outer)} gives learnt rates no gradient (plasticity.rates = {rule.rates!r}): "
             "choose estimator unrolled, or plasticity.rates = 'fixed'"
         )
-    if isinstance(outer, config.Reptile) and not isinstance(rule, config.BPTT):
+    if isinstance(rule, config.EProp) and rule.feedback in ("learnt", "generator") and not isinstance(outer, config.Unrolled):
+        raise UserError(
+            f"estimator {_kind(outer)} gives feedback {rule.feedback} no gradient: "
+            "choose estimator unrolled, or plasticity.feedback = 'random'"
+        )
+    if isinstance(outer, config.Reptile) and not isinstance(rule, config.BPTT | config.EProp):
         raise UserError(f"estimator reptile follows slow weights that move, plasticity {_kind(rule)} moves none: choose estimator unrolled")
-    if isinstance(outer, config.Reptile) and isinstance(rule, config.BPTT) and rule.head == "zero" and _readout_alone(rule):
+    if isinstance(outer, config.Reptile) and isinstance(rule, config.BPTT | config.EProp) and rule.head == "zero" and _readout_alone(rule):
         raise UserError(
             "estimator reptile follows slow weights that move, and with plasticity.head = 'zero' the readout is none of them: "
             "name other weights in plasticity.fast, or choose head = 'own' or estimator unrolled"
         )
-    if isinstance(experiment.network.neuron, config.ReLU) and not isinstance(experiment.encoding, config.Direct):
+    timeless = isinstance(experiment.encoding, config.Direct | config.Population)
+    if isinstance(experiment.network.neuron, config.ReLU) and not timeless:
         raise UserError(f"neuron relu has no time, encoding {_kind(experiment.encoding)} needs it: choose encoding direct, or neuron lif")
     if isinstance(experiment.encoding, config.TauLatency) and experiment.encoding.first >= experiment.encoding.steps:
         given = f"encoding.first = {experiment.encoding.first} with encoding.steps = {experiment.encoding.steps}"
@@ -235,7 +349,61 @@ def _refuse_pairs(experiment: config.Experiment) -> None:
         raise UserError("evaluation.episodes = 1, expected at least 2: one episode has no interval")
 
 
-def _readout_alone(rule: config.BPTT) -> bool:
+def _refuse_regression(experiment: config.Experiment) -> None:
+    """What cannot be done with numbers, and what only can with them."""
+    task, net, encoding = experiment.task, experiment.network, experiment.encoding
+    if isinstance(task, config.Sinusoid) != isinstance(encoding, config.Population):
+        if not isinstance(task, config.Sinusoid):
+            raise UserError(
+                f"encoding population shows one number, task {_kind(task)} has pictures: choose encoding direct, or task sinusoid"
+            )
+        if not isinstance(encoding, config.Direct):
+            raise UserError(f"encoding {_kind(encoding)} takes values from 0 to 1, task sinusoid has others: choose encoding population")
+    if not isinstance(task, config.Sinusoid):
+        return
+    if isinstance(net, config.Conv):
+        raise UserError("network conv sees pictures, task sinusoid has one number: choose network mlp")
+    if experiment.training.redeal:
+        raise UserError("training.redeal deals examples by class, task sinusoid has none: choose redeal false")
+    if isinstance(experiment.plasticity, config.Prototype):
+        raise UserError("plasticity prototype averages the examples of a class, task sinusoid has none: choose bptt or hebbian")
+
+
+def _refuse_raster(experiment: config.Experiment) -> None:
+    """What tasks of spikes over time need, and what only goes with them."""
+    task, net, encoding = experiment.task, experiment.network, experiment.encoding
+    timed = isinstance(task, config.DelayedCue | config.OmniglotStrokes)
+    if timed != isinstance(encoding, config.Raster):
+        given = f"encoding {_kind(encoding)} with task {_kind(task)} given"
+        raise UserError(f"{given}: encoding raster goes with tasks delayed-cue and omniglot-strokes, and with no other")
+    if isinstance(net, config.MLP) and net.last > _steps(experiment):
+        raise UserError(f"network.last = {net.last} given for a window of {_steps(experiment)} steps, expected no more than that")
+    if isinstance(net, config.MLP) and net.last and experiment.training.segments > 1:
+        raise UserError(f"network.last = {net.last} with training.segments = {experiment.training.segments} given: choose segments 1")
+    if isinstance(task, config.OmniglotStrokes) and task.width > PIXELS:
+        raise UserError(f"task.width = {task.width} given, expected at most {PIXELS}, the columns of a picture")
+    if timed and isinstance(net, config.Conv):
+        raise UserError(f"network conv sees pictures, task {_kind(task)} has spikes over time: choose network mlp")
+    if timed and isinstance(net.neuron, config.ReLU):
+        raise UserError(f"neuron relu has no time, task {_kind(task)} needs it: choose neuron lif or alif")
+
+
+def _refuse_still(experiment: config.Experiment, built: Learner) -> None:
+    """Patterns of `training.trains` that move nothing."""
+    names = list(built.init(torch.Generator()))
+    _refuse_patterns("training.trains", experiment.training.trains, names)
+    if isinstance(experiment.estimator, config.Evolution):
+        moving = [name for name in names if any(fnmatchcase(name, pattern) for pattern in experiment.training.trains)]
+        _refuse_patterns("estimator.over", experiment.estimator.over, moving)
+
+
+def _refuse_patterns(field: str, patterns: tuple[str, ...], names: list[str]) -> None:
+    for pattern in patterns or ("",):
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise UserError(f"{field} names {pattern!r}, which matches nothing; expected a pattern over {', '.join(names)}")
+
+
+def _readout_alone(rule: config.BPTT | config.EProp) -> bool:
     return all(pattern.startswith(f"{network.READOUT}.") for pattern in rule.fast)
 
 

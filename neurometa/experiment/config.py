@@ -183,6 +183,22 @@ class Delta(_Strict, frozen=True, tag="delta", tag_field="kind"):
     padding: bool = False
 
 
+class Population(_Strict, frozen=True, tag="population", tag_field="kind"):
+    """A number as the activity of neurons that each prefer another."""
+
+    steps: Count = 8
+    neurons: Annotated[int, Meta(ge=2)] = 20
+    width: Positive = 1.0
+    gain: Positive = 1.0
+
+
+class Raster(_Strict, frozen=True, tag="raster", tag_field="kind"):
+    """Spikes over time as the task gives them."""
+
+
+Encoding = Direct | Rate | Latency | TauLatency | Delta | Population | Raster
+
+
 class Conv(_Strict, frozen=True, tag="conv", tag_field="kind"):
     """Stack of convolution, normalisation, neuron, pooling; one entry of `channels`, `strides`, `pools` a layer."""
 
@@ -211,6 +227,7 @@ class MLP(_Strict, frozen=True, tag="mlp", tag_field="kind"):
     readout: Literal["rate", "membrane"] = "rate"
     recurrent: bool | tuple[bool, ...] = False
     delay: Delay = 0
+    last: Annotated[int, Meta(ge=0)] = 0
 
 
 class Augment(_Strict, frozen=True):
@@ -244,6 +261,48 @@ class Omniglot(_Strict, frozen=True, tag="omniglot", tag_field="kind"):
     augment: Augment | None = None
 
 
+class Sinusoid(_Strict, frozen=True, tag="sinusoid", tag_field="kind"):
+    """Regression: sines of their own amplitude and phase, each learnt from a few points."""
+
+    shots: Count = 10
+    queries: Count = 10
+
+    @property
+    def ways(self) -> int:
+        """Outputs: the value of the sine."""
+        return 1
+
+
+class OmniglotStrokes(_Strict, frozen=True, tag="omniglot-strokes", tag_field="kind"):
+    """Omniglot characters as a moving scan: a slit passes over each, so that time carries the information."""
+
+    split: Literal["background-evaluation", "background-validation", "vinyals"] = "background-evaluation"
+    ways: Count = 5
+    shots: Count = 1
+    queries: Count = 5
+    rotations: bool = True
+    augment: Augment | None = None
+    width: Count = 1
+    stride: Count = 1
+
+
+class DelayedCue(_Strict, frozen=True, tag="delayed-cue", tag_field="kind"):
+    """Store and recall: a cue, a long silence, a question; what each cue means is redrawn in every episode."""
+
+    ways: Annotated[int, Meta(ge=2)] = 2
+    shots: Count = 3
+    queries: Count = 5
+    cue: Count = 20
+    delay: Annotated[int, Meta(ge=0)] = 200
+    recall: Count = 20
+    channels: Count = 5
+    rate: Fraction = 0.3
+    noise: Fraction = 0.01
+
+
+Task = Glyphs | Omniglot | Sinusoid | DelayedCue | OmniglotStrokes
+
+
 class Prototype(_Strict, frozen=True, tag="prototype", tag_field="kind"):
     """Closed form: readout weights 2 c and bias -|c|^2 for each class mean c."""
 
@@ -262,6 +321,90 @@ class BPTT(_Strict, frozen=True, tag="bptt", tag_field="kind"):
     head: Literal["own", "zero"] = "own"
 
 
+class EProp(_Strict, frozen=True, tag="eprop", tag_field="kind"):
+    """Local eligibility at every synapse times a broadcast learning signal: online, no error carried back in time."""
+
+    steps: Count = 1
+    rate: Positive = 0.1
+    hidden_rate: Positive | None = None
+    rates: Literal["fixed", "learnt", "per-tensor", "per-parameter"] = "fixed"
+    fast: tuple[str, ...] = ("*",)
+    head: Literal["own", "zero"] = "own"
+    feedback: Literal["symmetric", "random", "learnt", "generator"] = "symmetric"
+    generator: Count = 64
+    output: Literal["membrane", "running-mean", "time-mean"] = "membrane"
+    trace: Literal["exact", "plain", "membrane"] = "exact"
+    examples: Literal["batch", "single"] = "batch"
+    chunk: Annotated[int, Meta(ge=0)] = 0
+    updates: Literal["end", "online"] = "end"
+    truncate: Literal["none", "traces"] = "none"
+    regularisation: NotNegative = 0.0
+    target_rate: Fraction = 0.1
+
+
+class Hebbian(_Strict, frozen=True, tag="hebbian", tag_field="kind"):
+    """Differentiable plasticity: Hebbian traces bind features to labels, their coefficients are meta-learned."""
+
+    rule: Literal["hebb", "oja", "memory"] = "oja"
+    coefficients: Literal["one", "feature", "synapse"] = "feature"
+    head: Literal["own", "zero"] = "zero"
+    gated: bool = False
+    trace: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    normalise: bool = True
+    eta: Annotated[float, Meta(gt=0, lt=1)] = 0.5
+    keep: Annotated[float, Meta(gt=0, lt=1)] = 0.95
+    alpha: float = 1.0
+
+
+class STDP(_Strict, frozen=True, tag="stdp", tag_field="kind"):
+    """Spike-timing dependent plasticity of the readout, whose neuron of the label a teacher makes spike."""
+
+    teacher: Literal["spikes", "current"] = "spikes"
+    strength: Positive = 2.0
+    period: Count = 1
+    passes: Count = 1
+    a2_plus: Positive = 0.1
+    a2_minus: NotNegative = 0.02
+    a3_plus: NotNegative = 0.0
+    a3_minus: NotNegative = 0.0
+    tau_plus: Positive = 4.0
+    tau_minus: Positive = 4.0
+    tau_x: Positive = 20.0
+    tau_y: Positive = 20.0
+    offset: NotNegative = 0.0
+    bounds: Literal["additive", "multiplicative"] = "additive"
+    low: float = -1.0
+    high: float = 1.0
+    pairing: Literal["all-to-all", "nearest"] = "all-to-all"
+    coincident: bool = True
+    scale: Positive = 1.0
+
+
+class Reward(_Strict, frozen=True, tag="reward", tag_field="kind"):
+    """Three factors: guesses that are better rewarded than expected become likelier. The label is never seen."""
+
+    trials: Count = 20
+    rate: Positive = 1.0
+    greed: Positive = 5.0
+    forget: Annotated[float, Meta(gt=0, lt=1)] = 0.1
+    baseline: float = 0.2
+    scale: Positive = 1.0
+
+
+class SOEL(_Strict, frozen=True, tag="soel", tag_field="kind"):
+    """Three factors: a readout neuron whose error is too large updates its own synapses."""
+
+    passes: Count = 5
+    every: Count = 1
+    rate: Positive = 1.0
+    tau: Positive = 4.0
+    threshold: Positive = 0.1
+    scale: Positive = 1.0
+
+
+Rule = Prototype | Frozen | BPTT | EProp | Hebbian | STDP | Reward | SOEL
+
+
 class Unrolled(_Strict, frozen=True, tag="unrolled", tag_field="kind"):
     """Exact gradient through the inner loop (second order)."""
 
@@ -272,6 +415,17 @@ class FirstOrder(_Strict, frozen=True, tag="first-order", tag_field="kind"):
 
 class Reptile(_Strict, frozen=True, tag="reptile", tag_field="kind"):
     """Move the initial weights towards the adapted ones."""
+
+
+class Evolution(_Strict, frozen=True, tag="evolution", tag_field="kind"):
+    """Antithetic evolution strategies: a gradient from trying, for rules that have none."""
+
+    directions: Count = 16
+    sigma: Positive = 0.1
+    over: tuple[str, ...] = ("*",)
+
+
+Outer = Unrolled | FirstOrder | Reptile | Evolution
 
 
 class Training(_Strict, frozen=True):
@@ -286,10 +440,13 @@ class Training(_Strict, frozen=True):
     redeal: bool = False
     momentum_of_statistics: Annotated[float, Meta(gt=0, le=1)] = 0.05
     checkpoint_every: Count = 200
-    threads: Count = 1
+    threads: Count | Literal["auto"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["float32", "bf16"] = "float32"
     segments: Count = 1
     kernel: Literal["auto", "reference", "numba", "triton"] = "auto"
+    start: str | None = None
+    trains: tuple[str, ...] = ("*",)
 
 
 class Evaluation(_Strict, frozen=True):
@@ -307,11 +464,11 @@ class Experiment(_Strict, frozen=True):
     """A whole experiment, as in experiments/*.toml."""
 
     name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]*$")]
-    task: Glyphs | Omniglot
+    task: Task
     seed: int = 0
     network: Conv | MLP = Conv()
-    encoding: Direct | Rate | Latency | TauLatency | Delta = Direct()
-    plasticity: Prototype | Frozen | BPTT = Prototype()
-    estimator: Unrolled | FirstOrder | Reptile = Unrolled()
+    encoding: Encoding = Direct()
+    plasticity: Rule = Prototype()
+    estimator: Outer = Unrolled()
     training: Training = Training()
     evaluation: Evaluation = Evaluation()

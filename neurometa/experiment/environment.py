@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import neurometa
-from neurometa.experiment import load
+from neurometa.experiment import build, load
 from neurometa.experiment.config import Experiment
 from neurometa.experiment.machine import machine
 
@@ -27,7 +27,7 @@ def environment(experiment: Experiment) -> dict[str, Any]:
         "device": place.device,
         "processor": platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
-        "threads": experiment.training.threads,
+        "threads": build.threads(experiment),
         "kernel": place.kernel,
         "kernel_missing": place.lacking,
         "config": load.digest(experiment),

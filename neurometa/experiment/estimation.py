@@ -1,5 +1,6 @@
 """Estimate the energy and latency of learners on chips and write down what came out, in the schema of estimate.json."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ def ask(
 def count(run: Run, episodes: int, seed: int | None, data: Path | None, watch: Watch) -> Measured:
     """Count what a learner does over episodes of its own evaluation; precision changes no count."""
     saved = checkpoint.read(run.checkpoint)
-    torch.set_num_threads(run.experiment.training.threads)
+    torch.set_num_threads(build.threads(run.experiment))
     asked = build.question(run.experiment)
     task = build.unseen(run.experiment, asked, data)
     generator = torch.Generator().manual_seed(run.experiment.evaluation.seed if seed is None else seed)
@@ -159,7 +160,7 @@ def _accuracy(run: Run, measured: Measured) -> dict[str, float | None]:
         found = folder.read_json(run.summary).get("accuracy")
         if found:
             return {"mean": found["mean"], "ci95": found["ci95"]}
-    return {"mean": 100 * measured.accuracy, "ci95": None}
+    return {"mean": None if math.isnan(measured.accuracy) else 100 * measured.accuracy, "ci95": None}
 
 
 def _counts(work: Workload) -> dict[str, Any]:

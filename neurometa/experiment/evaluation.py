@@ -16,7 +16,6 @@ from neurometa.errors import UserError
 from neurometa.experiment import atomic, build, checkpoint, folder, precision
 from neurometa.experiment.build import Question
 from neurometa.experiment.folder import Run
-from neurometa.experiment.machine import machine
 from neurometa.experiment.progress import Watch
 from neurometa.meta.evaluate import Evaluated, evaluate, portrait
 from neurometa.types import Params, TaskFamily
@@ -39,7 +38,7 @@ def ask(run: Run, asked: Question, episodes: int, seed: int, data: Path | None, 
         The summary, as written.
     """
     saved = checkpoint.read(run.checkpoint)
-    torch.set_num_threads(machine(run.experiment).threads)
+    torch.set_num_threads(build.threads(run.experiment))
     task = build.unseen(run.experiment, asked, data)
     try:
         summary = {**answer(run, saved.parameters(), task, asked, episodes, seed, watch, data), "step": saved.step}
@@ -78,20 +77,22 @@ def summarise(run: Run, asked: Question, measured: Evaluated, seed: int, wall_s:
     episodes = len(measured.after)
     split = _split(run, asked)
     described = {"kind": msgspec.to_builtins(run.experiment.task)["kind"], "split": split}
-    flags = ["--ways", asked.ways, "--shots", asked.shots, "--queries", asked.queries, "--episodes", episodes, "--seed", seed]
+    ways = [] if build.regression(run.experiment.task) else ["--ways", asked.ways]
+    flags = [*ways, "--shots", asked.shots, "--queries", asked.queries, "--episodes", episodes, "--seed", seed]
     if asked.split:
         flags += ["--split", asked.split]
     if asked.within_alphabet:
         flags += ["--within-alphabet"]
+    kind, stated = ("mse", spread) if build.regression(run.experiment.task) else ("accuracy", percent)
     bits = run.experiment.evaluation.bits
     return {
         "schema": SCHEMA,
         "experiment": run.experiment.name,
         "task": {**described, "ways": asked.ways, "shots": asked.shots, "queries": asked.queries},
         "episodes": episodes,
-        "accuracy": percent(measured.after),
-        "before_adaptation": percent(measured.before),
-        "zeroed_hidden": None if measured.zeroed is None else percent(measured.zeroed),
+        kind: stated(measured.after),
+        "before_adaptation": stated(measured.before),
+        "zeroed_hidden": None if measured.zeroed is None else stated(measured.zeroed),
         "parameters": measured.parameters,
         "spikes_per_inference": measured.spikes_per_inference,
         "rates": {layer: 100.0 * rate for layer, rate in measured.rates.items()},
@@ -106,8 +107,13 @@ def summarise(run: Run, asked: Question, measured: Evaluated, seed: int, wall_s:
 
 def percent(accuracies: Tensor) -> dict[str, float]:
     """Mean over episodes and half-width of its 95 % interval, 1.96 * standard deviation / sqrt(episodes), both in points."""
-    points = 100.0 * accuracies.double()
-    return {"mean": points.mean().item(), "ci95": 1.96 * points.std().item() / math.sqrt(len(points))}
+    return spread(100.0 * accuracies.double())
+
+
+def spread(values: Tensor) -> dict[str, float]:
+    """Mean over episodes and half-width of its 95 % interval, 1.96 * standard deviation / sqrt(episodes)."""
+    values = values.double()
+    return {"mean": values.mean().item(), "ci95": 1.96 * values.std().item() / math.sqrt(len(values))}
 
 
 def name(run: Run, asked: Question, seed: int) -> str:

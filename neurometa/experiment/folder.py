@@ -1,6 +1,7 @@
 """The run folder: where each file lies, how a run is made and opened. No pickle anywhere."""
 
 import datetime
+import difflib
 import fcntl
 import hashlib
 import json
@@ -87,7 +88,9 @@ def find(path: Path) -> Path:
         UserError: there is none, or several.
     """
     if not path.is_dir():
-        raise UserError(f"{path} is not a folder: expected a run folder such as runs/NAME-DATE-HASH, which `neurometa run` prints")
+        close = difflib.get_close_matches(path.name, [child.name for child in path.parent.glob("*/")], n=1)
+        meant = f"; did you mean {path.parent / close[0]}?" if close else ""
+        raise UserError(f"{path} is not a folder: expected a run folder such as runs/NAME-DATE-HASH, which `neurometa run` prints{meant}")
     if (path / "config.toml").exists():
         return path
     inside = sorted(child.parent for child in path.glob("*/config.toml"))

@@ -18,6 +18,7 @@ from neurometa.experiment.override import Override, apply
 
 _WORDS = {
     "int": "a whole number",
+    "int | str": "a whole number, or auto",
     "float": "a number",
     "float | object": "a number, or a table",
     "str": "text",
@@ -83,6 +84,9 @@ def _check(value: Any, kind: inspect.Type, path: str) -> Any:
     if isinstance(kind, inspect.UnionType):
         if value is False and any(isinstance(t, inspect.NoneType) for t in kind.types):
             return None
+        words = [str(known) for t in kind.types if isinstance(t, inspect.LiteralType) for known in t.values]
+        if isinstance(value, str) and words and value not in words:
+            raise UserError(f"{path} = {value!r} is not known; expected a number, or {' or '.join(words)}")
         if not isinstance(value, dict):
             return _finite(value, path)
         kind = _choose(value, [t for t in kind.types if isinstance(t, inspect.StructType)], path)

@@ -1,5 +1,6 @@
 """What a long run shows: a bar on a terminal, plain lines elsewhere; both on standard error."""
 
+import math
 import sys
 import time
 from typing import Protocol
@@ -16,7 +17,7 @@ class Watch(Protocol):
         ...
 
     def at(self, step: int, total: int, loss: float, accuracy: float) -> None:
-        """Show where the training is; `accuracy` in percent."""
+        """Show where the training is; `accuracy` in percent, NaN of a regression."""
         ...
 
     def judged(self, episodes: int, total: int) -> None:
@@ -79,7 +80,7 @@ class Lines:
         now = time.monotonic()
         if now >= self._next or step == total:
             self._next = now + self._every_s
-            self.say(f"step {step}/{total}  loss {loss:.3f}  accuracy {accuracy:.1f} %")
+            self.say(f"step {step}/{total}  {_state(loss, accuracy)}")
 
     def judged(self, episodes: int, total: int) -> None:
         """Write a line if it is time for one, none for an evaluation that takes less."""
@@ -110,8 +111,7 @@ class Bar:
     def at(self, step: int, total: int, loss: float, accuracy: float) -> None:
         """Move the bar."""
         self._progress.start()
-        state = f"loss {loss:.3f}  accuracy {accuracy:.1f} %"
-        self._progress.update(self._task, completed=step, total=total, state=state, visible=True)
+        self._progress.update(self._task, completed=step, total=total, state=_state(loss, accuracy), visible=True)
 
     def judged(self, episodes: int, total: int) -> None:
         """Move a bar of its own."""
@@ -121,6 +121,11 @@ class Bar:
     def close(self) -> None:
         """Leave the bar where it is."""
         self._progress.stop()
+
+
+def _state(loss: float, accuracy: float) -> str:
+    """A regression has a loss, its mean squared error, and no accuracy."""
+    return f"loss {loss:.3f}" if math.isnan(accuracy) else f"loss {loss:.3f}  accuracy {accuracy:.1f} %"
 
 
 def watch(quiet: bool = False) -> Watch:

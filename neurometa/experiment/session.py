@@ -1,6 +1,7 @@
 """A training session: from a run folder, at whatever step it stands, to its summary. Stopped or killed, it goes on bit-identically."""
 
 import contextlib
+import math
 import shlex
 import signal
 import threading
@@ -48,7 +49,7 @@ def start(experiment: Experiment, parent: Path, data: Path | None, watch: Watch)
         Stopped: after Ctrl-C or SIGTERM, with a checkpoint of the last full step.
         UserError: something that the user can mend; the last good checkpoint stays.
     """
-    torch.set_num_threads(experiment.training.threads)
+    torch.set_num_threads(build.threads(experiment))
     trainer, unseen = _built(experiment, data)
     run = folder.create(experiment, parent, environment(experiment))
     watch.say(f"run folder: {run.path}")
@@ -65,7 +66,7 @@ def resume(run: Run, data: Path | None, watch: Watch) -> dict[str, Any]:
         raise UserError(f"{run.path} is a published learner, which holds no optimiser: {again}")
     if run.done.exists():
         return folder.read_json(run.summary)
-    torch.set_num_threads(run.experiment.training.threads)
+    torch.set_num_threads(build.threads(run.experiment))
     trainer, unseen = _built(run.experiment, data)
     _restore(run, trainer)
     watch.say(f"run folder: {run.path}, going on after step {trainer.at} of {trainer.total}")
@@ -121,7 +122,7 @@ def _train(run: Run, trainer: Trainer, metrics: Metrics, data: Path | None, watc
             due = progress.step % run.experiment.training.checkpoint_every == 0 or trainer.done or bool(stop)
             if due or progress.step % EVERY == 0:
                 mean = {"loss": sum(losses) / len(losses), "accuracy": sum(accuracies) / len(accuracies)}
-                metrics.write({"step": progress.step, **mean, **spent()})
+                metrics.write({"step": progress.step, **{name: x for name, x in mean.items() if not math.isnan(x)}, **spent()})
                 watch.at(progress.step, trainer.total, **mean)
                 losses.clear()
                 accuracies.clear()

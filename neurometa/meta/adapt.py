@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from neurometa.meta.learner import Learner
+from neurometa.meta.learner import Learner, has_time
 from neurometa.types import Adapted, Data, Episode, Measures, Params, Record
 
 Adapt = Callable[[Learner, Params, Data], Adapted]
@@ -52,11 +52,6 @@ def loss_gradient(learner: Learner, adapt: Adapt, slow: Params, episodes: Episod
         return tree_map(Tensor.detach, mean), dict(zip(leaves, gradient, strict=True))
 
     return tree_map(lambda *values: sum(values) / len(parts), *map(one, parts))
-
-
-def has_time(network: Any, x: Tensor) -> bool:
-    """Whether encoded examples of many tasks have a time axis, between those of task and example."""
-    return x.ndim > len(network.shape) + 2
 
 
 def redealt(episodes: Episode, timed: bool = False) -> Episode:
@@ -122,5 +117,5 @@ def _shown(body: Any, params: Params, data: Data) -> Record:
 def _features(head: Any, record: Record, data: Data) -> Data:
     """What the readout is given, task by task: untimed, or where neurons follow the readout, as a window."""
     if record.output.ndim > len(head.shape) + 1:
-        return Data(record.output.unflatten(1, data.y.shape).movedim(0, 1), data.y)
-    return Data(record.output.unflatten(0, data.y.shape), data.y)
+        return data._replace(x=record.output.unflatten(1, data.y.shape[:2]).movedim(0, 1))
+    return data._replace(x=record.output.unflatten(0, data.y.shape[:2]))

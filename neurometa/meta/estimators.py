@@ -1,12 +1,13 @@
 """Estimators: three ways in which the loss after adaptation becomes a gradient on the slow weights. None knows of spikes."""
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
+import torch
 from torch.utils._pytree import tree_map
 
 from neurometa.core.tree import detach
-from neurometa.meta.adapt import averaged, has_time, loss_gradient, over_tasks, redealt
-from neurometa.meta.learner import Learner
+from neurometa.meta.adapt import averaged, loss_gradient, over_tasks, redealt
+from neurometa.meta.learner import Learner, has_time
 from neurometa.types import Adapted, Data, Episode, Measures, Params
 
 
@@ -27,6 +28,15 @@ class Estimator(Protocol):
             episodes: encoded, with a leading task axis.
             still: parameters that are not trained: the normalisation statistics to use.
         """
+        ...
+
+
+@runtime_checkable
+class Drawing(Protocol):
+    """An estimator that tries things out: what it needs of chance is drawn before each outer step."""
+
+    def drawn(self, slow: Params, generator: torch.Generator) -> Estimator:
+        """The same estimator with its numbers drawn."""
         ...
 
 
@@ -101,6 +111,6 @@ class Reptile(NamedTuple):
 def _constant_change(learner: Learner, slow: Params, support: Data) -> Adapted:
     """Adapt with d fast / d slow = identity where the names agree."""
     fixed = detach(slow)
-    adapted = learner.adapt(fixed, Data(support.x.detach(), support.y))
+    adapted = learner.adapt(fixed, support._replace(x=support.x.detach()))
     fast = {name: slow[name] + (value - fixed[name]).detach() if name in slow else value.detach() for name, value in adapted.fast.items()}
     return adapted._replace(fast=fast, statistics=detach(adapted.statistics))

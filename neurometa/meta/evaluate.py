@@ -6,24 +6,27 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
 from neurometa.core.encode import Direct
-from neurometa.core.layer import Spiking
+from neurometa.core.layer import Spiking, TimeAverage
+from neurometa.core.loss import regression
 from neurometa.core.network import READOUT
 from neurometa.core.segments import whole
 from neurometa.core.tree import select
 from neurometa.errors import UserError
 from neurometa.meta.adapt import outcomes
+from neurometa.meta.diagnosis import trouble
 from neurometa.meta.learner import Learner
 from neurometa.tasks.base import ImageClasses
-from neurometa.types import Adapted, Data, Episode, Network, Params, Record, TaskFamily
+from neurometa.types import Adapted, Data, Episode, Measures, Network, Params, Record, TaskFamily
 
 EXAMPLES_AT_ONCE = 400
 """Pictures that go through the network together, so that a long window still fits the memory."""
 
 
 class Evaluated(NamedTuple):
-    """What an evaluation measured; an accuracy is a fraction of an episode's queries.
+    """What an evaluation measured. An accuracy is a fraction of an episode's queries; for a regression read mean squared error.
 
     Attributes:
         after: accuracy of each episode after adaptation, shape (episodes,).
@@ -65,13 +68,19 @@ def evaluate(
     Raises:
         UserError: if adaptation diverged in any episode.
     """
-    params = learner.placed(params)
+    with learner.arithmetic():
+        return _evaluated(learner, learner.placed(params), task, episodes, generator, tick or (lambda done, of: None))
+
+
+def _evaluated(
+    learner: Learner, params: Params, task: TaskFamily, episodes: int, generator: torch.Generator, tick: Callable[[int, int], None]
+) -> Evaluated:
     activity = _activity(_whole(learner), params, task, torch.Generator().manual_seed(generator.initial_seed()))
-    shown = sum(data.y.numel() for data in task.sample(torch.Generator(), 1))
+    shown = sum(data.y.shape[1] for data in task.sample(torch.Generator(), 1))
     learner = learner._replace(redeal=False)
     judged, family, at_once = learner, task, max(1, EXAMPLES_AT_ONCE // shown)
     same_each_time = learner.plasticity.readout_only and learner.encoder.fixed and not activity.measures
-    if same_each_time and isinstance(task, ImageClasses) and shown * episodes > task.count and not _fires(learner.network.split()[1]):
+    if same_each_time and isinstance(task, ImageClasses) and shown * episodes > task.count and not _in_time(learner.network.split()[1]):
         body, head = learner.network.split()
         family, at_once = task.embedded(lambda x: _embedding(learner, body, params, x, generator)), 50
         judged = learner._replace(network=head, encoder=Direct(1))
@@ -80,21 +89,21 @@ def evaluate(
         drawn = judged.encode(family.sample(generator, min(at_once, episodes - start)), generator)
         outcome = outcomes(judged, Learner.adapt, params, drawn)
         if not bool(outcome.finite.all()):
-            raise UserError("adaptation diverged: weights that are not finite; train again with a lower inner rate")
-        after.append(outcome.accuracy.cpu())
+            why = trouble(judged, params, drawn, outcome.finite) or "weights that are not finite; train again with a lower inner rate"
+            raise UserError(f"adaptation failed: {why}")
+        after.append(_score(outcome, drawn.query.y).cpu())
         before.append(_before(judged, params, drawn, activity.writes).cpu())
         if not learner.plasticity.readout_only and activity.adapts:
-            zeroed.append(outcomes(judged, _readout_only, params, drawn).accuracy.cpu())
-        if tick:
-            tick(min(start + at_once, episodes), episodes)
+            zeroed.append(_score(outcomes(judged, _readout_only, params, drawn), drawn.query.y).cpu())
+        tick(min(start + at_once, episodes), episodes)
     size = sum(value.numel() for value in params.values())
     kept = torch.cat(zeroed) if zeroed else None
     return Evaluated(torch.cat(after), torch.cat(before), kept, activity.spikes, activity.rates, size)
 
 
-def _fires(head: Any) -> bool:
-    """Whether neurons follow the readout, so that its features are a window in time."""
-    return any(isinstance(layer, Spiking) for _, layer in head.layers)
+def _in_time(head: Any) -> bool:
+    """Whether neurons or the time average follow the readout, so that its features are a window in time."""
+    return any(isinstance(layer, Spiking | TimeAverage) for _, layer in head.layers)
 
 
 class _Activity(NamedTuple):
@@ -125,7 +134,7 @@ def _sent(z: torch.Tensor) -> torch.Tensor:
 
 
 def _first(episodes: Episode) -> Episode:
-    return Episode(*(Data(data.x[0], data.y[0]) for data in episodes))
+    return tree_map(lambda x: x[0], episodes)
 
 
 def _shown(learner: Learner, params: Params, episode: Episode) -> tuple[Adapted, Record]:
@@ -151,11 +160,22 @@ def _embedding(learner: Learner, body: Network, params: Params, x: Tensor, gener
 
 
 def _before(learner: Learner, params: Params, episodes: Episode, unwritten: bool) -> Tensor:
-    """Accuracy with the slow weights alone; where no readout is written yet every class ties, so the guess is right once in `ways`."""
+    """Accuracy with the slow weights alone; where no readout is written yet every class ties, so the guess is right once in `ways`.
+
+    In a regression such a readout says zero.
+    """
+    y = episodes.query.y
+    if unwritten and regression(y):
+        return y.square().flatten(1).mean(1)
     if unwritten:
         ways = int(episodes.support.y.max()) + 1
         return torch.full((len(episodes.support.y),), 1 / ways)
-    return outcomes(learner, _nothing, params, episodes).accuracy
+    return _score(outcomes(learner, _nothing, params, episodes), y)
+
+
+def _score(outcome: Measures, y: Tensor) -> Tensor:
+    """What an episode is judged by: accuracy, or the squared error of a regression."""
+    return outcome.loss if regression(y) else outcome.accuracy
 
 
 def _nothing(learner: Learner, slow: Params, support: Data) -> Adapted:
@@ -172,26 +192,33 @@ def portrait(learner: Learner, params: Params, task: TaskFamily, generator: torc
     """One episode to be drawn, as NumPy arrays.
 
     Returns:
-        `support_x`, `support_y`, `query_x`, `query_y`; `predicted` and `predicted_before` classes of the queries; for the first query
-        `raster/<layer>` (time, neurons) of each spiking layer, `layers` and their `rates` in percent over all queries.
+        `support_x`, `support_y`, `query_x`, `query_y`; `predicted` and `predicted_before` classes of the queries, or values of a
+        regression; for the first query `raster/<layer>` (time, neurons) of each spiking layer, `layers` and their `rates` in percent
+        over all queries.
     """
     params = learner.placed(params)
     raw = task.sample(generator, 1)
     episode = _first(learner.encode(raw, generator))
     learner = _whole(learner)
     adapted, record = _shown(learner, params, episode)
-    before = torch.zeros_like(episode.query.y)
+    before = torch.zeros_like(_answer(record, episode))
     if not _writes(adapted, params):
-        before = learner.network.run({**params, **adapted.statistics}, learner.network.signal(episode.query.x)).output.argmax(-1)
+        shown = learner.network.signal(episode.query.x)
+        before = _answer(learner.network.run({**params, **adapted.statistics}, shown), episode)
     layers = list(record.v)
     arrays = {
         "support_x": raw.support.x[0],
         "support_y": raw.support.y[0],
         "query_x": raw.query.x[0],
         "query_y": raw.query.y[0],
-        "predicted": record.output.argmax(-1),
+        "predicted": _answer(record, episode),
         "predicted_before": before,
         "rates": torch.tensor([100 * float(_sent(record.z[name]).mean()) for name in layers]),
         **{f"raster/{name}": _sent(record.z[name][:, 0]).flatten(1).to(torch.uint8) for name in layers},
     }
     return {**{name: value.cpu().numpy() for name, value in arrays.items()}, "layers": np.array(layers, dtype=str)}
+
+
+def _answer(record: Record, episode: Episode) -> Tensor:
+    """What the network says of each query: a class, or the values of a regression."""
+    return record.output if regression(episode.query.y) else record.output.argmax(-1)

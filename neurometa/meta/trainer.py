@@ -6,10 +6,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from neurometa.core.tree import finite, norm
+from neurometa.core.tree import detach, finite, norm, select, without
 from neurometa.errors import UserError
 from neurometa.meta.adapt import measured
-from neurometa.meta.estimators import Estimator
+from neurometa.meta.diagnosis import trouble
+from neurometa.meta.estimators import Drawing, Estimator
 from neurometa.meta.learner import Learner
 from neurometa.types import Episode, Measures, Params, TaskFamily
 
@@ -25,6 +26,7 @@ class TrainerSettings(NamedTuple):
         schedule: "constant", or "cosine" down to zero at the last step.
         clip: largest Euclidean norm of the gradient; 0 for no limit.
         momentum_of_statistics: share of the newest episodes in the running normalisation statistics.
+        trains: name patterns of the slow parameters that move; the others stay as they began.
     """
 
     steps: int
@@ -34,6 +36,7 @@ class TrainerSettings(NamedTuple):
     schedule: str = "cosine"
     clip: float = 0.0
     momentum_of_statistics: float = 0.05
+    trains: tuple[str, ...] = ("*",)
 
 
 class Progress(NamedTuple):
@@ -60,6 +63,9 @@ class Trainer:
         self.slow = {name: value.requires_grad_() for name, value in learner.init(self.generator).items()}
         self.buffers: Params = {}
         self._begin(start or {})
+        moving = select(self.slow, settings.trains)
+        self.fixed = detach(without(self.slow, moving))
+        self.slow = moving
         kind = torch.optim.Adam if settings.optimiser == "adam" else torch.optim.SGD
         self.optimiser = kind(list(self.slow.values()), lr=settings.learning_rate)
         self.at = 0
@@ -86,7 +92,7 @@ class Trainer:
 
     def parameters(self) -> Params:
         """Slow parameters and running statistics: what a learner needs to be judged."""
-        return {**{name: value.detach() for name, value in self.slow.items()}, **self.buffers}
+        return {**detach(self.slow), **self.fixed, **self.buffers}
 
     def step(self) -> Progress:
         """Take one outer step.
@@ -103,10 +109,11 @@ class Trainer:
         size = norm(gradient)
         if not bool(finite({"loss": outcome.loss, "gradient": size, **still, **outcome.statistics})) or not bool(outcome.finite == 1):
             self.generator.set_state(before)
-            raise UserError(
-                f"step {self.at + 1}: loss {float(outcome.loss)} with gradient norm {float(size)} given, finite numbers expected; "
-                "lower training.learning_rate or the inner rate, or set training.clip"
-            )
+            why = self._trouble(still) if not bool(outcome.finite == 1) else None
+            self.generator.set_state(before)
+            given = f"loss {float(outcome.loss)} with gradient norm {float(size)} given, finite numbers expected"
+            advice = why or "lower training.learning_rate or the inner rate, or set training.clip"
+            raise UserError(f"step {self.at + 1}: {given}; {advice}")
         self._descend(gradient, size)
         self.buffers = still or self._folded(outcome.statistics)
         self.at += 1
@@ -115,9 +122,16 @@ class Trainer:
     def _estimated(self) -> tuple[Params, Measures, Params]:
         """Statistics to use, mean outcome and outer gradient on newly drawn episodes."""
         episodes = self.learner.encode(self.task.sample(self.generator, self.settings.tasks), self.generator)
-        slow = {name: value.detach() for name, value in self.slow.items()}
-        still = self._statistics_to_use(slow, episodes)
-        return still, *self.estimator(self.learner, slow, episodes, still)
+        slow = detach(self.slow)
+        estimator = self.estimator.drawn(slow, self.generator) if isinstance(self.estimator, Drawing) else self.estimator
+        with self.learner.arithmetic():
+            still = self._statistics_to_use({**slow, **self.fixed}, episodes)
+            return still, *estimator(self.learner, slow, episodes, {**self.fixed, **still})
+
+    def _trouble(self, still: Params) -> str | None:
+        """Why the adaptation of some episode of this step failed."""
+        episodes = self.learner.encode(self.task.sample(self.generator, self.settings.tasks), self.generator)
+        return trouble(self.learner, {**self.slow, **self.fixed, **still}, episodes)
 
     def _descend(self, gradient: Params, size: Tensor) -> None:
         limit = self.settings.clip
@@ -131,8 +145,11 @@ class Trainer:
     def _statistics_to_use(self, slow: Params, episodes: Episode) -> Params:
         """Running statistics for a rule that moves the weights below the readout, so that it is trained as it will be judged.
 
-        A rule that moves the readout alone is normalised by the supports of all tasks together, which the running ones approach.
+        A rule that moves the readout alone is normalised by the supports of all tasks together, which the running ones approach. A network
+        that no outer step moves keeps those it began with.
         """
+        if self.buffers and not self.slow.keys() & self.learner.network.init(torch.Generator()).keys():
+            return self.buffers
         if self.learner.plasticity.readout_only:
             return {}
         return self._folded(measured(self.learner, slow, episodes))
@@ -152,7 +169,7 @@ class Trainer:
         }
         return {
             **{f"slow/{name}": value.detach().clone().cpu() for name, value in self.slow.items()},
-            **{f"buffer/{name}": value.clone().cpu() for name, value in self.buffers.items()},
+            **{f"buffer/{name}": value.clone().cpu() for name, value in {**self.fixed, **self.buffers}.items()},
             **moments,
             "generator": self.generator.get_state(),
         }
@@ -164,6 +181,9 @@ class Trainer:
             UserError: if the snapshot is of another learner.
         """
         slow = {name.removeprefix("slow/"): value for name, value in tensors.items() if name.startswith("slow/")}
+        missing = ", ".join(sorted(name for name in self.fixed if f"buffer/{name}" not in tensors))
+        if missing:
+            raise UserError(f"checkpoint of another learner: it lacks {missing}; resume with the config it was made with")
         expected = {name: tuple(value.shape) for name, value in self.slow.items()}
         given = {name: tuple(value.shape) for name, value in slow.items()}
         if given != expected:
@@ -173,7 +193,9 @@ class Trainer:
             for name, value in slow.items():
                 self.slow[name].copy_(value)
         buffers = {name.removeprefix("buffer/"): value.clone() for name, value in tensors.items() if name.startswith("buffer/")}
-        self.buffers = self.learner.placed(buffers)
+        kept = self.learner.placed(buffers)
+        self.fixed = {name: kept[name] for name in self.fixed}
+        self.buffers = without(kept, self.fixed)
         state: dict[int, dict[str, Tensor]] = {}
         for index, name in enumerate(self.slow):
             start = f"optimiser/{name}/"

@@ -1,6 +1,6 @@
 """What every plasticity rule offers."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 
@@ -26,4 +26,13 @@ class Plasticity(Protocol):
 
     def adapt(self, network: Network, slow: Params, support: Data, noise: Params | None = None) -> Adapted:
         """Write fast weights from `support`; everything random comes in as `noise`."""
+        ...
+
+
+@runtime_checkable
+class Noisy(Protocol):
+    """A rule that explores: what it needs of chance is drawn before vmap and comes back to its `adapt` as `noise`."""
+
+    def draw(self, support: Data, generator: torch.Generator) -> Params:
+        """Draw for a batch of support sets; every tensor has their leading task axis."""
         ...

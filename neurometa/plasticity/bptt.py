@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import torch
 
-from neurometa.core.loss import cross_entropy
+from neurometa.core.loss import task_loss
 from neurometa.core.network import READOUT
 from neurometa.core.tree import finite, select, without
 from neurometa.types import Adapted, Data, Network, Params, Work
@@ -19,7 +19,8 @@ class BPTT(NamedTuple):
     w <- w - rate * dL(w)/dw,   `steps` times, for the fast weights w; rate = exp(log_rate) where it is learnt
 
     L is the mean over the examples. A readout that the network leaves unwritten starts from zero, a row for each class; L is then `ways`
-    times that mean (with equally many examples of each, the sum over classes), so that a step moves a class's row alike for any ways. No
+    times that mean (with equally many examples of each, the sum over classes), so that a step moves a class's row alike for any ways. In a
+    regression L is the mean squared error, and `ways` the number of outputs. No
     class differs from another before adaptation, and nothing is lost: the same start for all rows cancels in the softmax, whatever it is.
 
     Attributes:
@@ -78,7 +79,7 @@ class BPTT(NamedTuple):
 
         def loss(moving: Params) -> tuple[torch.Tensor, Params]:
             record = network.run({**still, **moving}, signal)
-            return classes * cross_entropy(record.output, support.y), record.statistics
+            return classes * task_loss(record.output, support.y), record.statistics
 
         statistics: Params = {}
         for _ in range(self.steps):

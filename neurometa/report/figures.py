@@ -40,7 +40,7 @@ def accuracy(runs: Sequence[Reading], labels: Sequence[str]) -> Drawing | None:
     several_splits = len({one.split for _, _, one in found}) > 1
     rows = []
     for _, i, one in sorted(found, key=lambda entry: (order.index((entry[2].split, entry[2].task)), entry[1])):
-        group = one.task + (f", {one.split}" if several_splits else "")
+        group = one.task + (f", {words.split(one.split)}" if several_splits else "")
         before = one.before or scores.Interval(0, 0)
         start = one.chance if one.guess else before.mean if one.before else None
         zeroed = one.zeroed.mean if one.zeroed else None
@@ -55,9 +55,13 @@ def accuracy(runs: Sequence[Reading], labels: Sequence[str]) -> Drawing | None:
         + f"{row.after:.1f} % after"
         for row in rows
     )
-    caption = "Accuracy before (open) and after (filled) adaptation to the examples, on characters never seen in training. "
-    if any(row.guess for row in rows):
-        caption += "Where no mark is open, no readout is written before adaptation, so the answer is a guess. "
+    if all(row.guess for row in rows):
+        caption = "Accuracy after adaptation to the examples, on characters never seen in training. "
+        caption += "Each line begins at chance: before adaptation no readout is written, so the answer is a guess. "
+    else:
+        caption = "Accuracy before (open) and after (filled) adaptation to the examples, on characters never seen in training. "
+        if any(row.guess for row in rows):
+            caption += "Where no mark is open, no readout is written before adaptation, so the answer is a guess. "
     caption += "Whiskers: 95 % interval, often narrower than the mark. Dashed tick: guessing."
     if any(row.zeroed is not None for row in rows):
         caption += " Cross: the same learner with the updates of its hidden layers set to zero."
@@ -68,7 +72,7 @@ def learning(runs: Sequence[Reading], labels: Sequence[str]) -> Drawing | None:
     """The learning curve of each run that has one."""
     curves = []
     for run, label in zip(runs, labels, strict=True):
-        if run.metrics.height:
+        if run.metrics["accuracy"].drop_nulls().len():
             ways = words.part(run, "task", "ways")
             chance = 100 / ways if isinstance(ways, int) and ways else 0.0
             curves.append(Curve(label, run.metrics["step"].to_numpy(), run.metrics["accuracy"].to_numpy(), chance))

@@ -92,10 +92,11 @@ def _score(ax: Axes, y: Number, score: Score) -> None:
     if score.before is not None and not score.guess:
         ax.errorbar(score.before, y, xerr=score.before_ci95, color=colour, lw=2, capsize=4)
         ax.plot(score.before, y, mark, color=colour, mfc=PAPER, mew=2, ms=9)
-    if score.zeroed is not None:
-        ax.plot(score.zeroed, y, "x", color=colour, mew=2.2, ms=8)
     ax.errorbar(score.after, y, xerr=score.after_ci95, color=colour, lw=2, capsize=4)
     ax.plot(score.after, y, mark, color=colour, ms=10)
+    if score.zeroed is not None:  # edged with the paper's colour, to be seen where it lies on the other mark
+        ax.plot(score.zeroed, y, "x", color=PAPER, mew=5, ms=10)
+        ax.plot(score.zeroed, y, "x", color=colour, mew=2.2, ms=8)
 
 
 def _accuracy_key(figure: Figure, shown: dict[str, bool]) -> None:

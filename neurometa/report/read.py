@@ -30,6 +30,8 @@ class Reading(NamedTuple):
         evaluations: every file of evaluations/, in order of name.
         episode: arrays of episode.npz, or None.
         estimate: estimate.json, or None where nothing was estimated.
+        export: export.json, or None where nothing was exported to Loihi.
+        spikes: arrays of export.npz, or None.
         gaps: what could not be read, by the name of the file: one sentence each.
     """
 
@@ -42,6 +44,8 @@ class Reading(NamedTuple):
     evaluations: tuple[dict[str, Any], ...]
     episode: dict[str, np.ndarray] | None
     estimate: dict[str, Any] | None
+    export: dict[str, Any] | None
+    spikes: dict[str, np.ndarray] | None
     gaps: dict[str, str]
 
     @property
@@ -70,6 +74,8 @@ def load(folder: Path) -> Reading:
         evaluations=tuple(found for found in evaluations if found is not None),
         episode=_episode(folder / "episode.npz", gaps),
         estimate=_json(folder / "estimate.json", {}),
+        export=_json(folder / "export.json", {}),
+        spikes=_episode(folder / "export.npz", {}),
         gaps=gaps,
     )
 
@@ -114,7 +120,7 @@ def _metrics(path: Path, gaps: dict[str, str]) -> pl.DataFrame:
         gaps[path.name] = f"{path.name} is empty: no step of meta-training has been logged yet."
         return empty
     try:
-        return pl.read_ndjson(lines, schema=METRICS).drop_nulls(["step", "accuracy"])
+        return pl.read_ndjson(lines, schema=METRICS).drop_nulls(["step"])
     except pl.exceptions.PolarsError:
         gaps[path.name] = f"{path.name} is there but cannot be read."
         return empty

@@ -58,18 +58,24 @@ def _told(one: Evaluated) -> list[str]:
 
 
 def _table(found: Sequence[tuple[str, Evaluated]], several: bool) -> str:
-    zeroed = any(one.zeroed for _, one in found)
-    head = (["Run"] if several else []) + ["Problem", "After", "Before", "Chance"]
-    head += (["Hidden updates off"] if zeroed else []) + ["Episodes", "Seed", "Characters"]
+    """A row for each evaluation; a column that would say the same in every row is left out."""
+    zeroed, measured = any(one.zeroed for _, one in found), not all(one.guess for _, one in found)
+    seeds = {one.seed for _, one in found}
+    head = (["Run"] if several else []) + ["Problem", "Characters", "After", "Before"] + (["Chance"] if measured else [])
+    head += (["Hidden updates off"] if zeroed else []) + ["Episodes"] + (["Seed"] if len(seeds) > 1 else [])
     lines = []
     for label, one in found:
-        line = ([label] if several else []) + [one.task, one.after, _before(one), f"{one.chance:.1f} %" if one.chance else "-"]
+        line = ([label] if several else []) + [one.task, words.split(one.split), one.after, _before(one)]
+        line += [f"{one.chance:.1f} %" if one.chance else "-"] if measured else []
         line += [one.zeroed or "-"] if zeroed else []
-        lines.append([*line, f"{one.episodes:,}" if one.episodes else "-", "-" if one.seed is None else one.seed, one.split])
+        line += [f"{one.episodes:,}" if one.episodes else "-"]
+        lines.append(line + (["-" if one.seed is None else one.seed] if len(seeds) > 1 else []))
     caption = "Every evaluation on unseen characters: mean accuracy and half-width of its 95 % interval"
     if any(one.guess for _, one in found):
         caption += "; a guess: before adaptation no readout is written yet"
-    return table(caption, head, lines, words=2 if several else 1)
+    if len(seeds) == 1 and None not in seeds:
+        caption += f"; episodes of seed {seeds.pop()}"
+    return table(caption, head, lines, words=3 if several else 2)
 
 
 def _before(one: Evaluated) -> str:

@@ -1,10 +1,11 @@
 """Encoders: what the network is shown stands for the value."""
 
+import numpy as np
 import pytest
 import torch
 from snntorch import spikegen
 
-from neurometa.core.encode import Delta, Direct, Latency, Rate, TauLatency
+from neurometa.core.encode import Delta, Direct, Latency, Population, Rate, TauLatency
 from neurometa.errors import UserError
 
 
@@ -140,3 +141,14 @@ def test_no_encoder_touches_the_global_generator(generator: torch.Generator) -> 
     for encoder in (Rate(5), TauLatency(5), Delta(), Latency(5)):
         encoder.encode(torch.rand(2, 1, 3, 3, generator=generator), generator)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_population_tells_a_number_by_the_neurons_that_prefer_it() -> None:
+    encoder = Population(4, neurons=11, low=-5.0, high=5.0, width=0.5, gain=2.0)
+    x = torch.tensor([[-5.0], [0.0], [2.5]])
+    shown = encoder.encode(x, torch.Generator())
+    expected = [[2 * np.exp(-((a - c) ** 2) / (2 * 0.5**2)) for c in np.linspace(-5, 5, 11)] for a in (-5.0, 0.0, 2.5)]
+    np.testing.assert_allclose(shown.numpy(), expected, rtol=1e-5, atol=1e-7)
+    assert encoder.fixed
+    assert shown[0].argmax() == 0
+    assert shown[1].argmax() == 5

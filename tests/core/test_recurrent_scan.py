@@ -15,7 +15,7 @@ from neurometa.core.neuron import ALIF, IF, LIF, CurrentLIF
 from neurometa.core.recurrent_scan import recurrent_scan
 from neurometa.core.scan import scan
 from neurometa.core.surrogate import Surrogate
-from neurometa.errors import InternalError
+from neurometa.errors import InternalError, UserError
 from tests.oracles import recurrent_lif
 
 STEPS, N = 6, 4
@@ -255,7 +255,7 @@ def test_integrate_and_fire_is_fused_and_other_neurons_are_stepped() -> None:
     torch.testing.assert_close(tuple(fused), tuple(plain), rtol=1e-12, atol=1e-13)
     slow = recurrent_scan(CurrentLIF(threshold=0.8), x, weight, STEPS)
     assert slow.z.sum() > 10
-    with pytest.raises(InternalError, match="CurrentLIF given"):
+    with pytest.raises(UserError, match=r"recurrent CurrentLIF, expected reference, or numba .*: choose kernel auto"):
         recurrent_scan(CurrentLIF(), x, weight, STEPS, kernel="numba")
 
 

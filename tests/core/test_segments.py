@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from neurometa.core.layer import TimeAverage
 from neurometa.core.network import Stack, mlp_network
 from neurometa.core.neuron import ALIF, LIF, RefractoryLIF
 from neurometa.core.segments import Segmented, whole
@@ -161,3 +162,11 @@ def test_memory_follows_the_segment_and_not_the_window() -> None:
         assert slope > 0
         peaks.append(peak_mb)
     assert peaks[1] < peaks[0] / 2
+
+
+def test_a_network_that_is_not_averaged_over_time_is_refused_instead_of_run_whole() -> None:
+    network = made()
+    params, x = drawn(network, timed=True)
+    unaveraged = network._replace(layers=tuple(layer for layer in network.layers if not isinstance(layer[1], TimeAverage)))
+    with pytest.raises(UserError, match="not averaged over time before its readout: choose 1"):
+        Segmented(unaveraged, 3).run(params, Signal(x, True))

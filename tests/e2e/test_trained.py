@@ -10,7 +10,7 @@ from neurometa.experiment import build, evaluation, folder
 from neurometa.experiment.progress import Silent
 
 TRAINED = sorted(path.parent for path in (Path(__file__).parents[2] / "experiments" / "trained").glob("*/config.toml"))
-EPISODES, FEWER = 300, 200
+EPISODES, FEWER = 300, 100
 """How many; fewer for a learner whose every weight moves, which embeds no picture twice."""
 
 

@@ -42,6 +42,11 @@ def test_a_folder_without_a_run_is_refused(tmp_path):
         folder.open_run(tmp_path / "none")
 
 
+def test_a_misspelt_folder_is_guessed(run):
+    with pytest.raises(UserError, match=f"did you mean {run.path}"):
+        folder.open_run(run.path.with_name(run.path.name[:-1]))
+
+
 def test_a_run_of_another_format_is_refused_in_one_line(run):
     path = run.path / "environment.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "format": 7, "neurometa": "9.9"}))

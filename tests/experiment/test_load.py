@@ -76,6 +76,8 @@ BAD = [
     ("[training]\noptimiser = 'adm'", [], ["training.optimiser = 'adm'", "adam, sgd", "did you mean adam?"]),
     ("[training]\nsteps = 'many'", [], ["training.steps = 'many'", "expected a whole number"]),
     ("[training]\nsteps = 0", [], ["training.steps = 0", "expected a whole number >= 1"]),
+    ("[training]\nthreads = 'two'", [], ["training.threads = 'two'", "expected a number, or auto"]),
+    ("[training]\nthreads = 1.5", [], ["training.threads = 1.5", "a whole number, or auto"]),
     ("[training]\nsteps = true", [], ["training.steps = True", "expected a whole number"]),
     ("[training]\nlearning_rate = inf", [], ["training.learning_rate = inf", "finite"]),
     ("[training]\nlearning_rate = nan", [], ["training.learning_rate = nan", "finite"]),

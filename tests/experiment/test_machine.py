@@ -1,6 +1,7 @@
 """What an experiment runs on: chosen, or refused with what to choose."""
 
 import json
+import os
 
 import pytest
 import torch
@@ -21,8 +22,8 @@ BPTT = {"plasticity": {"kind": "bptt", "steps": 2, "fast": ["*"]}, "evaluation.w
 
 @no_cuda
 def test_without_a_gpu_auto_is_the_cpu_and_its_compiled_kernel(experiment):
-    assert machine(experiment()) == ("cpu", "numba", None, 1, None)
-    assert machine(experiment({"training.kernel": "reference"})) == ("cpu", "reference", "reference", 1, None)
+    assert machine(experiment()) == ("cpu", "numba", None, None)
+    assert machine(experiment({"training.kernel": "reference"})) == ("cpu", "reference", "reference", None)
 
 
 @no_cuda
@@ -30,6 +31,7 @@ def test_without_a_gpu_auto_is_the_cpu_and_its_compiled_kernel(experiment):
     ("field", "value", "message"),
     [
         ("device", "cuda", "device cuda given, but torch .* finds no CUDA device: choose training.device auto or cpu"),
+        ("precision", "bf16", "precision bf16 given for device cpu, expected a CUDA device: choose training.precision float32"),
         ("kernel", "triton", "kernel triton given, but there is no CUDA device .*; choose kernel auto"),
     ],
 )
@@ -42,6 +44,17 @@ def test_what_is_not_there_is_refused_before_there_is_a_folder(experiment, tmp_p
     finally:
         choice.missing.cache_clear()
     assert not (tmp_path / "runs").exists()
+
+
+def test_small_networks_get_one_thread_and_large_ones_those_that_are_there(experiment, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
+    large = {"network": {"kind": "conv", "channels": [64, 64], "strides": [1, 1], "pools": [2, 2]}}
+    assert build.threads(experiment()) == 1
+    assert build.threads(experiment(large)) == 4
+    assert build.threads(experiment({**large, "training.threads": 3})) == 3
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert build.threads(experiment(large)) == 2
 
 
 def test_both_kernels_train_the_same_spikes(experiment):

@@ -8,6 +8,7 @@ from neurometa.core.neuron import LIF
 from neurometa.meta.learner import Learner
 from neurometa.plasticity.bptt import BPTT
 from neurometa.plasticity.frozen import Frozen
+from neurometa.plasticity.hebbian import Hebbian, memory
 from neurometa.plasticity.prototype import Prototype
 from neurometa.types import Episode, Params
 from tests.small import LIVELY, OneByOne, Switches
@@ -21,6 +22,8 @@ RULES = {
     "zero": BPTT(3, 0.3, "per-parameter", ways=2),
     "prototype": Prototype(2),
     "frozen": Frozen(),
+    "hebbian": Hebbian(2, gated=True, trace=0.4),
+    "fast-weights": Hebbian(2, memory, "synapse", own=True),
 }
 
 
@@ -43,7 +46,7 @@ BUILDERS = {"mlp": mlp, "conv": conv, "recurrent": recurrent}
 
 
 def made(build: str, rule: str, neuron: LIF = LIVELY, *, normalise: bool = False) -> Learner:
-    outputs = None if rule in ("prototype", "zero") else 2
+    outputs = None if rule in ("prototype", "zero", "hebbian") else 2
     return Learner(BUILDERS[build](neuron, normalise=normalise, outputs=outputs), RULES[rule], Direct(STEPS))
 
 

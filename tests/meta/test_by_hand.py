@@ -24,7 +24,7 @@ def walk(network: Stack, slow: Params, support: Data, fast: list[str], steps: in
     weights = {name: value.clone() for name, value in slow.items()}
     for _ in range(steps):
         leaves = {name: weights[name].detach().requires_grad_() for name in fast}
-        gradients = torch.autograd.grad(mean_loss(network, {**weights, **leaves}, *support), list(leaves.values()))
+        gradients = torch.autograd.grad(mean_loss(network, {**weights, **leaves}, *support[:2]), list(leaves.values()))
         for name, gradient in zip(leaves, gradients, strict=True):
             weights[name] = (leaves[name] - rate * gradient).detach()
     return weights
@@ -47,7 +47,7 @@ def test_first_order_is_the_query_gradient_at_the_adapted_weights(build: str, ru
     losses = []
     for support, query in tasks_of(episodes):
         weights = {name: value.requires_grad_() for name, value in walk(learner.network, slow, support, fast, 2, 0.3).items()}
-        loss = mean_loss(learner.network, weights, *query)
+        loss = mean_loss(learner.network, weights, *query[:2])
         for name, gradient in zip(weights, torch.autograd.grad(loss, list(weights.values())), strict=True):
             expected[name] += gradient / TASKS
         losses.append(loss.detach())
@@ -71,7 +71,7 @@ def test_reptile_is_the_mean_way_from_the_adapted_to_the_slow_weights(build: str
         weights = walk(learner.network, slow, support, fast, 2, 0.3)
         for name in fast:
             expected[name] += (slow[name] - weights[name]) / TASKS
-        losses.append(mean_loss(learner.network, weights, *query))
+        losses.append(mean_loss(learner.network, weights, *query[:2]))
         right.append((learner.network.run(weights, learner.network.signal(query.x)).output.argmax(1) == query.y).double().mean())
     outcome, gradient = Reptile()(learner, slow, episodes)
     torch.testing.assert_close(gradient, expected, **CLOSE)
@@ -97,7 +97,7 @@ def test_first_order_takes_prototypes_for_constants() -> None:
     for support, query in tasks_of(episodes):
         fast = learner.adapt(slow, support).fast
         weights = {name: value.clone().requires_grad_() for name, value in slow.items()}
-        loss = mean_loss(learner.network, {**weights, **fast}, *query)
+        loss = mean_loss(learner.network, {**weights, **fast}, *query[:2])
         gradients = torch.autograd.grad(loss, list(weights.values()), allow_unused=True, materialize_grads=True)
         for name, gradient in zip(weights, gradients, strict=True):
             expected[name] += gradient / TASKS

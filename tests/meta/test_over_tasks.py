@@ -10,6 +10,8 @@ from neurometa.types import Data, Episode
 from tests.meta.learners import BUILDERS, RULES, assert_spiking, made, one_by_one, problem
 
 EACH = pytest.mark.parametrize("build", BUILDERS)
+ONE_BY_ONE = ("hebbian", "fast-weights")
+"""Rules that learn from one example before they see the next."""
 RULE = pytest.mark.parametrize("rule", RULES)
 CLOSE = {"rtol": 1e-10, "atol": 1e-12}
 
@@ -98,7 +100,7 @@ def test_every_query_is_judged_on_its_own(build: str, rule: str, given: bool) ->
 
 
 @EACH
-@RULE
+@pytest.mark.parametrize("rule", [rule for rule in RULES if rule not in ONE_BY_ONE])
 def test_the_order_of_queries_and_supports_does_not_matter(build: str, rule: str) -> None:
     learner = made(build, rule, normalise=True)
     slow, episodes = problem(learner)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
 from neurometa.core.encode import Rate
 from neurometa.errors import UserError
@@ -14,7 +15,7 @@ from neurometa.meta.learner import Learner
 from neurometa.meta.trainer import Trainer, TrainerSettings
 from neurometa.plasticity.bptt import BPTT
 from neurometa.types import Data, Episode, Measures, Params
-from tests.meta.learners import conv, made, mlp
+from tests.meta.learners import conv, made, mlp, problem
 from tests.small import Switches
 
 TASK = Switches(2, 1, 2)
@@ -290,3 +291,45 @@ def test_a_run_begins_with_the_parameters_that_it_is_given_and_refuses_those_of_
     for wrong in ({"linear9.weight": torch.ones(2)}, {"linear1.weight": torch.ones(2, 3)}):
         with pytest.raises(UserError, match=r"start has linear\d\.weight of shape .* expected some of linear1\.weight \(7, 16\)"):
             Trainer(learner, TASK, Unrolled(), TrainerSettings(2), 0, start=wrong)
+
+
+def test_only_the_slow_parameters_that_are_to_be_trained_move_and_a_restored_run_keeps_the_others() -> None:
+    whole = trainer(rule="learnt", trains=("bptt.*",))
+    before = {name: value.clone() for name, value in whole.parameters().items()}
+    whole.step()
+    after = whole.parameters()
+    assert {name for name in before if not torch.equal(before[name], after[name])} == {"bptt.log_rate"}
+    again = trainer(rule="learnt", trains=("bptt.*",), seed=99)
+    again.restore(whole.snapshot(), 1)
+    assert same(again.parameters(), after)
+    assert again.step() == whole.step()
+    with pytest.raises(UserError, match=r"lacks linear1\.weight"):
+        again.restore({name: value for name, value in whole.snapshot().items() if name != "buffer/linear1.weight"}, 1)
+
+
+@pytest.mark.parametrize("build", ["mlp", "recurrent", "conv"])
+def test_sixteen_bit_products_train_nearly_as_thirty_two_and_keep_weights_and_spikes_whole(build):
+    learner = made(build, "all")
+    slow, episodes = problem(learner)
+    slow, episodes = tree_map(lambda x: x.float() if x.is_floating_point() else x, (slow, episodes))
+    found = {}
+    for precision in ("float32", "bf16"):
+        one = learner._replace(precision=precision)
+        with one.arithmetic():
+            found[precision] = Unrolled()(one, slow, episodes)
+            z = one.network.run(slow, one.network.signal(episodes.query.x[0])).z
+        assert all(value.dtype == torch.float32 for value in (*found[precision][1].values(), *z.values()))
+        assert sum(float(value.sum()) for value in z.values()) > 10
+    (exact, gradient), (rough, other) = found.values()
+    assert 0 < abs(float(exact.loss - rough.loss)) < 0.1 * float(exact.loss)
+    flat = [torch.cat([g[name].flatten() for name in gradient]) for g in (gradient, other)]
+    assert torch.nn.functional.cosine_similarity(*flat, dim=0) > 0.8
+
+
+def test_nan_in_a_picture_is_named_before_vmap_hides_it():
+    learner = made("mlp", "all")
+    _, episodes = problem(learner)
+    pictures = tree_map(lambda x: x, episodes)
+    pictures.support.x[0, 0] = math.nan
+    with pytest.raises(UserError, match=r"input of shape .* with NaN or infinite values given"):
+        learner.encode(pictures, torch.Generator())

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from neurometa.core.compiled.layout import aligned, flat, optional, order, unflat
 from neurometa.core.compiled.recurrence import recurrence
+from neurometa.core.signature import signed
 from neurometa.core.surrogate import Surrogate
 
 
@@ -24,6 +25,8 @@ class Kind:
     hard: bool
     through_reset: bool
     adaptive: bool
+    numbers: tuple[float, float] | None = None
+    """Decay and threshold where these are plain numbers, for a pass that need not read them; None otherwise."""
 
     @property
     def passes(self) -> Any:
@@ -66,6 +69,7 @@ class _Window(torch.autograd.Function):
     """(kind, current, *constants) -> (z, v) or (z, v, a)."""
 
     @staticmethod
+    @signed
     def forward(kind: Kind, current: Tensor, *constants: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
         axes = order(current)
         inner = [flat(constant.unsqueeze(0), axes) for constant in constants]
@@ -100,6 +104,7 @@ class _Adjoint(torch.autograd.Function):
     """(kind, gz, gv[, ga], z, v[, a], *constants) -> (delta,) or (delta, eta): the gradient at every step."""
 
     @staticmethod
+    @signed
     def forward(kind: Kind, *tensors: Any) -> tuple[Tensor, ...]:  # type: ignore[override]
         n = 3 if kind.adaptive else 2
         gradients, (_, v, *a), constants = tensors[:n], tensors[n : 2 * n], tensors[2 * n :]

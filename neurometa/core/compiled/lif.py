@@ -9,6 +9,7 @@ from torch import Tensor
 
 from neurometa.core.compiled.layout import aligned, order, unflat, walked
 from neurometa.core.kernels import Passes
+from neurometa.core.signature import signed
 from neurometa.errors import InternalError
 
 
@@ -44,6 +45,7 @@ class _Scan(torch.autograd.Function):
     """current -> (z, v)."""
 
     @staticmethod
+    @signed
     def forward(current: Tensor, c: Population) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         axes = order(current)
         x = walked(current, axes)
@@ -71,6 +73,7 @@ class _ScanBackward(torch.autograd.Function):
     """(gz, gv, v) -> gradient of current, of `rows` rows; a node of its own so that second derivatives are exact."""
 
     @staticmethod
+    @signed
     def forward(gz: Any, gv: Any, v: Tensor, c: Population, rows: int) -> Tensor:  # type: ignore[override]
         axes = order(v)
         return unflat(_delta(gz, gv, v, c, rows, axes), v, axes)
@@ -96,6 +99,7 @@ class _ScanDoubleBackward(torch.autograd.Function):
     """Cotangent of the gradient -> cotangents of gz, gv and v. It has no derivative: a third one is refused, not wrong."""
 
     @staticmethod
+    @signed
     def forward(h: Tensor, gz: Any, gv: Any, v: Tensor, c: Population) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
         axes = order(v)
         v_ = walked(v, axes)

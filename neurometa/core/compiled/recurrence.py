@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from neurometa.core.compiled.layout import aligned, flat, optional, order, unflat
+from neurometa.core.signature import signed
 
 
 def recurrence(factors: tuple[Tensor, ...], inputs: tuple[Tensor, ...], *, reverse: bool) -> tuple[Tensor, ...]:
@@ -31,6 +32,7 @@ class _Recurrence(torch.autograd.Function):
     """(reverse, *factors, *inputs) -> y."""
 
     @staticmethod
+    @signed
     def forward(reverse: bool, *tensors: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
         from neurometa.core.kernels import recurrence as kernels
 

@@ -1,7 +1,8 @@
 """The recurrent scan compiled for CPU: LIF, and with `adaptive` ALIF, whose spikes return to their own population one step later.
 
-Forward is one pass over the window: a spike adds its row of the transposed weights, so that silent neurons cost nothing. Backward and
-double backward are one time step each; between steps the caller multiplies by the weights. With x[t] = v[t] - threshold - beta a[t], psi
+Forward is one pass over the window: a spike adds its row of the transposed weights, so that silent neurons cost nothing. Backward is one
+pass too where the products are small; else it is, like the double backward, one time step each, and between steps the caller multiplies
+by the weights. With x[t] = v[t] - threshold - beta a[t], psi
 the surrogate's derivative, and zeta, delta, alpha the derivatives of the loss with respect to z, v and a,
 
     zeta[t] = gz[t] + c[t] delta[t+1] + alpha[t+1] + delta[t+1] W          epsilon[t] = psi[t] zeta[t]
@@ -25,6 +26,7 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
+from neurometa.core.kernels.events import add_rows, events
 from neurometa.core.kernels.numba import _dpsi, _fire, _kept, _psi, _through
 
 
@@ -32,8 +34,31 @@ class Kernels(NamedTuple):
     """Compiled passes of one kind of neuron; see `kernels`."""
 
     forward: Callable[..., None]
+    backward: Callable[..., None]
     backward_step: Callable[..., None]
     double_step: Callable[..., None]
+
+
+@numba.njit(cache=True, error_model="numpy", fastmath={"contract"})
+def _multiply(x, w, y):
+    """Write x w to y, for products too small for a library's call; two rows and four columns of x at a time share what they read."""
+    n, whole = y.shape[1], len(w) - len(w) % 4
+    y[:] = 0
+    for r in range(0, len(x), 2):
+        p, q = x[r], x[min(r + 1, len(x) - 1)]  # a last row without a partner is computed twice, once for the bin
+        y_p, y_q = y[r], y[r + 1] if r + 1 < len(y) else np.empty_like(y[r])
+        for j in range(0, whole, 4):
+            a, b, c, d = w[j], w[j + 1], w[j + 2], w[j + 3]
+            p0, p1, p2, p3 = p[j], p[j + 1], p[j + 2], p[j + 3]
+            q0, q1, q2, q3 = q[j], q[j + 1], q[j + 2], q[j + 3]
+            for i in range(n):
+                y_p[i] = y_p[i] + p0 * a[i] + p1 * b[i] + p2 * c[i] + p3 * d[i]
+                y_q[i] = y_q[i] + q0 * a[i] + q1 * b[i] + q2 * c[i] + q3 * d[i]
+        for j in range(whole, len(w)):
+            a, p0, q0 = w[j], p[j], q[j]
+            for i in range(n):
+                y_p[i] += p0 * a[i]
+                y_q[i] += q0 * a[i]
 
 
 @cache
@@ -48,6 +73,7 @@ def kernels(code: int, hard: bool, through_reset: bool, smooth: bool, adaptive: 
         adaptive: whether the threshold adapts.
     Returns:
         forward(current, transposed, constants, start, k, z, v, a) fills spikes, potentials and adaptations; `start` (row, n) is a[0].
+        backward(gz, gv, ga, v, z, a, constants, k, weight, delta, epsilon, alpha) does every step, and the products between them.
         backward_step(t, gz, gv, ga, v, z, a, constants, k, returned, delta, epsilon, alpha) fills step t, given `returned` = delta[t+1] W.
         double_step(t, hd, he, ha, gz, v, z, a, delta, alpha, constants, k, returned, sent, to_gz, to_gv, to_ga, to_x) fills step t of Z, D,
         A and of psi' zeta E, the cotangent of x, given `returned` = delta[t+1] W and `sent` = Z[t-1] W^T.
@@ -57,6 +83,7 @@ def kernels(code: int, hard: bool, through_reset: bool, smooth: bool, adaptive: 
     def forward(current, transposed, constants, start, k, z, v, a):
         steps, rows, n = v.shape
         last, examples = current.shape[0] - 1, rows // len(transposed)
+        found = np.empty(n + 1, np.int64)
         for t in range(steps):
             for row in range(rows):
                 task = row // examples
@@ -66,11 +93,7 @@ def kernels(code: int, hard: bool, through_reset: bool, smooth: bool, adaptive: 
                     vt[i] = x[i]
                 if t > 0:
                     v_, z_ = v[t - 1, row], z[t - 1, row]
-                    for j in range(n):
-                        if z_[j] != 0:
-                            fired, w = z_[j], transposed[task, j]
-                            for i in range(n):
-                                vt[i] += fired * w[i]
+                    add_rows(z_, transposed[task], found, events(z_, found), vt)
                     for i in range(n):
                         kept = _kept(v_[i], z_[i], decay[i], hard) * v_[i]
                         vt[i] += kept if hard else kept - threshold[i] * z_[i]
@@ -116,6 +139,17 @@ def kernels(code: int, hard: bool, through_reset: bool, smooth: bool, adaptive: 
                 out[i] = gvt[i] + spiked[i] + _kept(vt[i], zt[i], decay[i], hard) * later[i]
 
     @numba.njit(cache=True, error_model="numpy")
+    def backward(gz, gv, ga, v, z, a, constants, k, weight, delta, epsilon, alpha):
+        steps, rows, n = v.shape
+        examples = rows // len(constants)
+        returned = np.empty((rows, n), v.dtype)
+        for t in range(steps - 1, -1, -1):
+            backward_step(t, gz, gv, ga, v, z, a, constants, k, returned, delta, epsilon, alpha)
+            for task in range(len(weight) if t > 0 else 0):
+                own = slice(task * examples, (task + 1) * examples)
+                _multiply(delta[t, own], weight[task], returned[own])
+
+    @numba.njit(cache=True, error_model="numpy")
     def double_step(t, hd, he, ha, gz, v, z, a, delta, alpha, constants, k, returned, sent, to_gz, to_gv, to_ga, to_x):
         steps, rows, n = v.shape
         examples = rows // len(constants)
@@ -152,4 +186,4 @@ def kernels(code: int, hard: bool, through_reset: bool, smooth: bool, adaptive: 
                     out_z[i] = _psi(x, code, k) * e
                     out_x[i] = _dpsi(x, code, k) * zeta * e
 
-    return Kernels(forward, backward_step, double_step)
+    return Kernels(forward, backward, backward_step, double_step)

@@ -1,0 +1,1 @@
+"""Plays networks that neurometa exported for Loihi in Intel's Lava. `python -m neurometa_lava` is the way in."""

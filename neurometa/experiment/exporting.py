@@ -1,0 +1,277 @@
+"""Export the learner of a run to Loihi's integers, prove what was exported, and write down what came out."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+import torch
+from torch import Tensor
+
+from neurometa.core.layer import Spiking
+from neurometa.core.network import Stack
+from neurometa.core.segments import Segmented
+from neurometa.errors import UserError
+from neurometa.experiment import atomic, build, checkpoint, estimation, evaluation, folder
+from neurometa.experiment.folder import Run
+from neurometa.experiment.progress import Watch
+from neurometa.export import bundle as bundles
+from neurometa.export import emulator, lava, nir
+from neurometa.export.bundle import Bundle
+from neurometa.export.loihi import Chip, Folded, Rounded, calibrate, chip_input, emulated, fold, resources, rounded
+from neurometa.meta.adapt import outcomes
+from neurometa.meta.evaluate import evaluate
+from neurometa.meta.learner import Learner
+from neurometa.types import Params, Signal, TaskFamily
+
+SCHEMA = 1
+"""Version of export.json."""
+
+CALIBRATION = 200
+"""Pictures of training classes that choose the scales."""
+
+
+class Asked(NamedTuple):
+    """What to do.
+
+    Attributes:
+        out: folder to write.
+        verify: "emulator", "lava", or None for neither.
+        episodes: on which it is verified; None for 100 in the emulator and 20 in Lava.
+        seed: of the episodes; None for that of the experiment's evaluation.
+        chip: card against whose limits resources are checked.
+        given: "auto", "spikes" or "bias": how the input reaches the chip.
+        hard_reset: take a subtractive reset for a hard one.
+        timeout_s: for each window that Lava plays.
+    """
+
+    out: Path
+    verify: str | None = None
+    episodes: int | None = None
+    seed: int | None = None
+    chip: str = "loihi1-davies2018"
+    given: str = "auto"
+    hard_reset: bool = False
+    timeout_s: float = 600
+
+
+class Exported(NamedTuple):
+    """A learner as a bundle, with what it was made of."""
+
+    learner: Learner
+    params: Params
+    folded: Folded
+    bundle: Bundle
+    rounding: list[Rounded]
+
+
+def to_loihi(run: Run, asked: Asked, data: Path | None, watch: Watch) -> dict[str, Any]:
+    """Export a learner, write the bundle, verify it where that was asked for, and keep export.json in the run folder.
+
+    Returns:
+        The content of export.json.
+    Raises:
+        UserError: the learner cannot be exported or verified; the message says what to choose.
+    """
+    if asked.episodes is not None and asked.episodes < 2:
+        raise UserError(f"{asked.episodes} episodes given, expected at least 2: one episode has no interval")
+    if asked.given not in ("auto", "spikes", "bias"):
+        raise UserError(f"--input {asked.given} given, expected auto, spikes or bias")
+    card = estimation.cards([asked.chip], None)[0]
+    made = exported(run, asked, data)
+    bundles.write(asked.out, made.bundle)
+    answer: dict[str, Any] = {
+        "schema": SCHEMA,
+        "run": run.experiment.name,
+        "to": "loihi",
+        "out": str(asked.out),
+        "steps": made.bundle.network.steps,
+        "input": made.bundle.network.input.kind,
+        "verify": None,
+        "resources": resources(made.bundle, card),
+        "rounding": [one._asdict() for one in made.rounding],
+    }
+    if asked.verify:
+        try:
+            answer["verify"], arrays = _verified(run, made, bundles.read(asked.out), asked, data, watch)
+        finally:
+            watch.close()
+        if not run.published:
+            buffer = io.BytesIO()
+            np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+            atomic.replace(run.path / "export.npz", buffer.getvalue())
+    if not run.published:
+        folder.write_json(run.path / "export.json", answer)
+    return answer
+
+
+def to_nir(run: Run, out: Path, dt: float, data: Path | None) -> dict[str, Any]:
+    """Write a learner's slow network as a NIR graph, its plasticity in the metadata.
+
+    Returns:
+        What was written, as plain data.
+    """
+    saved, experiment = checkpoint.read(run.checkpoint), run.experiment
+    learner, params = build.learner(experiment, build.question(experiment).ways), saved.parameters()
+    network = learner.network.stack if isinstance(learner.network, Segmented) else learner.network
+    if not isinstance(network, Stack):
+        raise UserError(f"a network of kind {type(network).__name__} cannot be exported: expected a row of layers, such as mlp or conv")
+    steps = next((layer.steps for _, layer in network.layers if isinstance(layer, Spiking)), 1)
+    rule = {key: value for key, value in msgspec.to_builtins(experiment.plasticity).items() if value is not None}
+    own = {
+        name: value.tolist() for name, value in params.items() if name.split(".")[0] not in dict(network.layers) and value.numel() <= 1000
+    }
+    encoding = msgspec.to_builtins(experiment.encoding)
+    graph = nir.to_nir(network, params, dt, steps, {"plasticity": rule, "plasticity_parameters": own, "encoding": encoding})
+    nir.write_nir(out / "model.nir", graph)
+    return {
+        "schema": SCHEMA,
+        "run": experiment.name,
+        "to": "nir",
+        "out": str(out / "model.nir"),
+        "nodes": {name: type(node).__name__ for name, node in graph.nodes.items()},
+        "dt_s": dt,
+    }
+
+
+def exported(run: Run, asked: Asked, data: Path | None) -> Exported:
+    """Fold and round the learner of a run."""
+    saved = checkpoint.read(run.checkpoint)
+    torch.set_num_threads(build.threads(run.experiment))
+    learner, params = build.learner(run.experiment, build.question(run.experiment).ways), saved.parameters()
+    network = _network(learner, params)
+    x = _calibration(run, learner, data)
+    binary = bool(((x.values == 0) | (x.values == 1)).all())
+    if asked.given == "spikes" and not binary:
+        raise UserError("--input spikes given, but this learner's input is not 0 or 1: leave it out, or choose --input bias")
+    kind = "bias" if asked.given == "bias" or not binary else "spikes"
+    if kind == "bias" and x.timed:
+        raise UserError("bias currents are constant, but this learner's input changes over time: choose --input spikes")
+    folded = fold(network, params, _steps(network, x), kind, hard_reset=asked.hard_reset)
+    peaks, _ = calibrate(folded, x)
+    bundle, rounding = rounded(folded, peaks, run.experiment.name)
+    return Exported(learner, params, folded, bundle, rounding)
+
+
+def _network(learner: Learner, params: Params) -> Stack:
+    network = learner.network.stack if isinstance(learner.network, Segmented) else learner.network
+    if not isinstance(network, Stack):
+        raise UserError(f"a network of kind {type(network).__name__} cannot be exported: expected a row of layers, such as mlp or conv")
+    if not learner.plasticity.readout_only and type(learner.plasticity).__name__ != "Frozen":
+        raise UserError(
+            f"plasticity {type(learner.plasticity).__name__.lower()} moves weights on the chip, which the exported network holds fixed: "
+            "export a learner whose readout alone adapts, such as prototype, or bptt with fast = ['readout.*']"
+        )
+    return network
+
+
+def _calibration(run: Run, learner: Learner, data: Path | None) -> Signal:
+    """Pictures of training classes, encoded."""
+    task = build.practice(run.experiment.task, data)
+    generator = torch.Generator().manual_seed(run.experiment.seed)
+    pictures: list[Tensor] = []
+    while sum(map(len, pictures)) < CALIBRATION:
+        pictures += [part.x[0] for part in task.sample(generator, 1)]
+    x = learner.encoder.encode(torch.cat(pictures)[:CALIBRATION], generator)
+    return learner.network.signal(x)  # type: ignore[attr-defined]
+
+
+def _steps(network: Stack, x: Signal) -> int:
+    if x.timed:
+        return len(x.values)
+    return next((layer.steps for _, layer in network.layers if hasattr(layer, "steps")), 1)  # type: ignore[attr-defined]
+
+
+def _verified(
+    run: Run, made: Exported, written: Bundle, asked: Asked, data: Path | None, watch: Watch
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Judge the float learner and what was written on the same episodes; with Lava, compare every spike on the way."""
+    question = build.question(run.experiment)
+    task = build.unseen(run.experiment, question, data)
+    seed = run.experiment.evaluation.seed if asked.seed is None else asked.seed
+    episodes = asked.episodes or (100 if asked.verify == "emulator" else 20)
+    compared = {"samples": 0, "spikes": 0, "differing": 0}
+    answer = emulated if asked.verify == "emulator" else _referee(compared, asked.timeout_s)
+
+    def judged(learner: Learner, tick: Callable[[int, int], None] | None) -> Tensor:
+        if asked.verify == "lava":
+            return _few(learner, made.params, task, episodes, torch.Generator().manual_seed(seed), tick)
+        return evaluate(learner, made.params, task, episodes, torch.Generator().manual_seed(seed), tick).after
+
+    watch.say(f"judging the float learner and the exported one on {episodes} episodes of unseen classes")
+    before = judged(made.learner, None)
+    after = judged(made.learner._replace(network=Chip(written, made.folded, answer)), watch.judged)
+    equal, arrays = _overlaid(made, written, task, seed)
+    lost = evaluation.percent(before - after)
+    told = {
+        "against": asked.verify,
+        "equal": equal if asked.verify == "emulator" else compared["differing"] == 0,
+        "episodes": episodes,
+        "seed": seed,
+        "ways": question.ways,
+        "shots": question.shots,
+        "accuracy_float": evaluation.percent(before)["mean"],
+        "accuracy_integer": evaluation.percent(after)["mean"],
+        "ci95_float": evaluation.percent(before)["ci95"],
+        "ci95_integer": evaluation.percent(after)["ci95"],
+        "lost": lost,
+    }
+    if asked.verify == "lava":
+        told |= {"accuracy_lava": told["accuracy_integer"], "compared": compared}
+    return told, arrays
+
+
+@torch.no_grad()
+def _few(
+    learner: Learner, params: Params, task: TaskFamily, episodes: int, generator: torch.Generator, tick: Callable[[int, int], None] | None
+) -> Tensor:
+    """Accuracy of each of a few episodes; nothing is shown to the network but their pictures."""
+    learner, found = learner._replace(redeal=False), []
+    for done in range(episodes):
+        found.append(outcomes(learner, Learner.adapt, params, learner.encode(task.sample(generator, 1), generator)).accuracy)
+        if tick:
+            tick(done + 1, episodes)
+    return torch.cat(found)
+
+
+def _referee(compared: dict[str, int], timeout_s: float) -> Callable[[Bundle, np.ndarray, bool], np.ndarray]:
+    """Let Lava and the emulator play everything, and count where they differ; Lava's answer is the one that is used."""
+
+    def answer(bundle: Bundle, given: np.ndarray, timed: bool) -> np.ndarray:
+        read, parts = bundle.network.readout, []
+        onset = next(one.onset for one in bundle.network.populations if one.name == read.population)
+        for start in range(0, given.shape[-1], 50):
+            part = given[..., start : start + 50]
+            expected, got = emulator.play(bundle, part, timed=timed), lava.run([lava.Job(bundle, part)], timeout_s)[0]
+            for name, spikes in expected.spikes.items():
+                compared["differing"] += int((spikes != got.spikes[name]).sum())
+                compared["differing"] += int((expected.potential[name] != got.potential[name]).sum())
+                compared["spikes"] += int(spikes.sum())
+            compared["samples"] += part.shape[-1]
+            counts = got.spikes[read.population][onset:].sum(0, dtype=np.int32)
+            parts.append(got.potential[read.population] if read.read == "potential" else counts)
+        return np.concatenate(parts, -1)
+
+    return answer
+
+
+def _overlaid(made: Exported, written: Bundle, task: TaskFamily, seed: int) -> tuple[bool, dict[str, np.ndarray]]:
+    """Spikes of one query in the float network and on the chip, and whether the bundle from disk spikes as the one in memory did."""
+    generator = torch.Generator().manual_seed(seed)
+    query = made.learner.encode(task.sample(generator, 1), generator).query
+    network = _network(made.learner, made.params)
+    x = network.signal(query.x[0])
+    record = network.run(made.params, x)
+    given, timed = chip_input(made.bundle, made.folded, x)
+    played, again = (emulator.play(bundle, given, timed=timed) for bundle in (written, made.bundle))
+    arrays: dict[str, np.ndarray] = {}
+    for stage in made.folded.stages:
+        if stage.layer:
+            rows = played.spikes[stage.name][stage.onset : stage.onset + made.folded.steps, :, 0]
+            arrays[f"chip/{stage.layer}"] = rows
+            arrays[f"float/{stage.layer}"] = record.z[stage.layer][: len(rows), 0].flatten(1).to(torch.uint8).numpy()
+    arrays["layers"] = np.array([stage.layer for stage in made.folded.stages if stage.layer], dtype=str)
+    same = all(np.array_equal(played.spikes[name], again.spikes[name]) for name in played.spikes)
+    return same, arrays

@@ -1,0 +1,39 @@
+"""Where a meta-training begins: weights drawn from the seed, or those of a learner that was trained before."""
+
+from pathlib import Path
+
+import torch
+
+from neurometa.core.network import READOUT
+from neurometa.errors import UserError
+from neurometa.experiment import checkpoint, config, folder
+from neurometa.types import Network, Params
+
+STATISTICS = (".mean", ".var")
+"""Endings of the running statistics of a normalisation, which a learner keeps beside its weights."""
+
+
+def parameters(experiment: config.Experiment, network: Network) -> Params:
+    """The weights and running statistics with which `training.start` replaces those drawn from the seed; none where it names nothing.
+
+    Constants of the other learner's rule stay behind. A readout is taken over where both have one for as many classes; else it is drawn.
+
+    Raises:
+        UserError: no such learner, or its network is another one.
+    """
+    path = experiment.training.start
+    if path is None:
+        return {}
+    found = checkpoint.read(folder.open_run(Path(path)).checkpoint).parameters()
+    own = network.init(torch.Generator())
+    body = [name for name in own if not name.startswith(f"{READOUT}.")]
+    wrong = [name for name in body if name not in found or found[name].shape != own[name].shape]
+    if wrong:
+        given = tuple(found[wrong[0]].shape) if wrong[0] in found else "no such weight"
+        raise UserError(
+            f"training.start = {path!r} has {given} for {wrong[0]}, {tuple(own[wrong[0]].shape)} expected: "
+            "start from a learner of the same network, or make network the same as in its config.toml"
+        )
+    kept = {name: value for name, value in found.items() if name in own and own[name].shape == value.shape}
+    running = {name: value for name, value in found.items() if name.endswith(STATISTICS)}
+    return kept | {name: value for name, value in running.items() if f"{name.rpartition('.')[0]}.gain" in own}

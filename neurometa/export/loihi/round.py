@@ -1,0 +1,240 @@
+"""From stages to integers: one scale a population, chosen from its weights and from what a calibration batch does to it.
+
+With a factor S, weights S W, threshold S theta and bias 64 S b make the same spikes, the integer potential being 64 S times the float one:
+
+    S = 2**e 254 / (c max|W|)      W -> nearest even number to S W / 2**e, theta -> round(S theta), b -> mantissa and exponent of 64 S b
+
+c <= 1 clips the largest weights where that makes the mean square error smaller; e is the largest exponent with which twice what the
+calibration batch showed still fits 24 bits, the threshold 17, the bias 13 times 2**7.
+"""
+
+import math
+from typing import Literal, NamedTuple, NoReturn
+
+import numpy as np
+
+from neurometa.errors import UserError
+from neurometa.export.bundle import Bundle, Input, Network, Population, Readout, Synapses
+from neurometa.export.bundle.check import LARGEST_SUM
+from neurometa.export.bundle.schema import INPUT
+from neurometa.export.loihi.stage import Folded, Stage, Synapse
+
+STATE = 1 << 23
+MARGIN = 2.0
+"""How much larger than in the calibration batch a state may become."""
+
+CLIPS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5)
+EXPONENTS = range(7, -9, -1)
+NEVER = 131071
+
+
+class Peaks(NamedTuple):
+    """Largest magnitudes that a calibration batch brought about in the float network: of the potential, and of the current."""
+
+    v: float
+    i: float
+
+
+class Rounded(NamedTuple):
+    """What rounding did to one population: relative errors, in percent of the largest weight or of the threshold.
+
+    Attributes:
+        layer: name of the population.
+        scale: integer potentials over float ones.
+        exponent: of the weights.
+        weight_rms, weight_max: error of the weights, in percent of the largest.
+        clipped: weights cut off at the range's end.
+        zeros: weights not 0 that became 0, in percent.
+        bias_max: largest error of a bias, in percent of the threshold (of the largest bias where there is none).
+        threshold_max, decay_max: largest error of a threshold, in percent, and of a decay.
+    """
+
+    layer: str
+    scale: float
+    exponent: int
+    weight_rms: float
+    weight_max: float
+    clipped: int
+    zeros: float
+    bias_max: float
+    threshold_max: float
+    decay_max: float
+
+
+def rounded(folded: Folded, peaks: dict[str, Peaks], name: str) -> tuple[Bundle, list[Rounded]]:
+    """Round a network.
+
+    Args:
+        folded: the network.
+        peaks: by stage.
+        name: of the bundle.
+    Raises:
+        UserError: something does not fit, whatever the scale.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    floats: dict[str, np.ndarray] = {}
+    populations, synapses, report, scales = [], [], [], {}
+    for stage in folded.stages:
+        biased = folded.kind == "bias" and any(one.source == INPUT for one in stage.synapses)
+        carried = tuple(one for one in stage.synapses if not (biased and one.source == INPUT))
+        exponent, base = _scale(stage, carried, peaks[stage.name], biased)
+        scale = base * 2.0**exponent
+        population, own = _population(stage, scale, biased)
+        made = [_synapses(one, stage.name, scale) for one in carried]
+        populations.append(population)
+        synapses += [description for description, _ in made]
+        arrays |= own | {description.weight: weight for description, weight in made}
+        floats |= _floats(stage, carried)
+        scales[stage.name] = 64 * scale
+        if biased:
+            floats["input.scale"] = np.array(1 / (64 * scale))
+        report.append(_report(stage, scale, exponent, carried, made, population, own))
+    last = folded.stages[-1]
+    readout = Readout(last.name, "potential", 1 / (scales[last.name] * folded.steps))
+    if not last.accumulates:
+        readout = Readout(last.name, "spikes", 1 / folded.steps)
+    given = Input(folded.shape, "spikes")
+    if folded.kind == "bias":
+        first = folded.first
+        given = Input(first.shape, "bias", first.name)
+    steps = max(stage.onset for stage in folded.stages) + folded.steps - folded.unread
+    return Bundle(Network(name, steps, given, tuple(populations), tuple(synapses), readout, scales), arrays, floats), report
+
+
+def _refuse(given: str, expected: str) -> NoReturn:
+    raise UserError(f"{given} cannot be exported to Loihi, expected {expected}")
+
+
+def _scale(stage: Stage, carried: tuple[Synapse, ...], peaks: Peaks, biased: bool) -> tuple[int, float]:
+    """The exponent e and the scale without it, S / 2**e."""
+    base = _base(carried[0].weight) if carried else 1.0
+    threshold = 0.0 if stage.accumulates else float(stage.threshold.max())
+    bias = 0.0 if biased else float(np.abs(stage.bias).max())
+    rows = sum(float(np.abs(one.weight.reshape(len(one.weight), -1)).sum(1).max()) * one.pool**2 for one in carried)
+    limit = (NEVER << 6 if stage.accumulates else STATE) / MARGIN
+    for exponent in EXPONENTS if carried else range(16, -9, -1):
+        scale = base * 2.0**exponent
+        fits = 64 * scale * max(peaks.v, peaks.i) < limit and scale * threshold <= NEVER
+        if fits and 64 * scale * (peaks.i if biased else bias) <= 4095 * 2**7 and scale * rows < LARGEST_SUM:
+            break
+    else:
+        _refuse(
+            f"{stage.name} with potentials up to {peaks.v:.3g}, a threshold of {threshold:.3g} and biases up to {bias:.3g}", "smaller ones"
+        )
+    if not stage.accumulates and scale * float(stage.threshold.min()) < 1:
+        _refuse(f"{stage.name} with thresholds from {stage.threshold.min():.3g} to {threshold:.3g}", "thresholds of a like size")
+    return exponent, base
+
+
+def _base(weight: np.ndarray) -> float:
+    """S / 2**e with the smallest mean square error of the weights."""
+    largest, (low, high, step) = float(np.abs(weight).max()), _range(weight)
+    if largest == 0:
+        return 1.0
+    reach = min(abs(low) if weight.min() < 0 else high, high if weight.max() > 0 else abs(low))
+
+    def error(clip: float) -> float:
+        scale = reach / (clip * largest)
+        return float(np.square(np.clip(np.round(weight * scale / step) * step, low, high) / scale - weight).sum())
+
+    return reach / (min(CLIPS, key=error) * largest)
+
+
+def _range(weight: np.ndarray) -> tuple[int, int, int]:
+    """Smallest and largest weight that can be stored, and the distance between two."""
+    sign = _sign(weight)
+    return (-256, 254, 2) if sign == "mixed" else (0, 255, 1) if sign == "excitatory" else (-255, 0, 1)
+
+
+def _sign(weight: np.ndarray) -> Literal["mixed", "excitatory", "inhibitory"]:
+    return "excitatory" if weight.min() >= 0 else "inhibitory" if weight.max() <= 0 else "mixed"
+
+
+def _synapses(one: Synapse, target: str, scale: float) -> tuple[Synapses, np.ndarray]:
+    """Integer weights; the exponent is the smallest with which all but the clipped ones fit."""
+    low, high, step = _range(one.weight)
+    wanted = one.weight * scale
+    reach = float(np.abs(one.weight).max()) * scale
+    exponent = max(-8, math.ceil(math.log2(reach / max(abs(low), high)) - 1e-9)) if reach else 0
+    better = min((exponent - 1, exponent), key=lambda e: _error(wanted, e, (low, high, step))) if exponent > -8 else exponent
+    if better > 7:
+        _refuse(f"{one.name} with weights that are {reach / 256:.3g} times those beside it", "recurrent and other weights of a like size")
+    weight = np.clip(np.round(wanted / 2.0**better / step) * step, low, high).astype(np.int32)
+    kind = "conv" if one.conv else "dense"
+    sign = _sign(one.weight)
+    return Synapses(one.name, one.source, target, f"{one.name}.weight", kind, better, sign, 8, one.stride, one.padding, one.pool), weight
+
+
+def _error(wanted: np.ndarray, exponent: int, limits: tuple[int, int, int]) -> float:
+    low, high, step = limits
+    near = np.clip(np.round(wanted / 2.0**exponent / step) * step, low, high) * 2.0**exponent
+    return float(np.square(near - wanted).sum())
+
+
+def _population(stage: Stage, scale: float, biased: bool) -> tuple[Population, dict[str, np.ndarray]]:
+    """Integer constants; one number where all neurons have the same."""
+    arrays: dict[str, np.ndarray] = {}
+
+    def constant(field: str, values: np.ndarray) -> int | str:
+        if (values == values[0]).all():
+            return int(values[0])
+        arrays[f"{stage.name}.{field}"] = values.astype(np.int32)
+        return f"{stage.name}.{field}"
+
+    of_u, of_v = (np.round((1 - decay) * 4096).astype(int) for decay in (stage.current_decay, stage.decay))
+    vth = np.full(len(of_v), NEVER) if stage.accumulates else np.round(stage.threshold * scale).astype(int)
+    du, dv, limit = constant("du", np.clip(of_u - 1, 0, 4095)), constant("dv", np.clip(of_v, 0, 4095)), constant("vth", vth)
+    start = -STATE + 1 if stage.onset > 0 and not stage.accumulates else 0
+    name, exponent = "", 0
+    if biased:
+        exponent = 7  # filled in by the caller of the network, see `mantissas`
+    elif stage.bias.any():
+        wanted = stage.bias * scale * 64
+        exponent = max(0, math.ceil(math.log2(np.abs(wanted).max() / 4095) - 1e-12)) if np.abs(wanted).max() > 4095 else 0
+        name = f"{stage.name}.bias"
+        arrays[name] = np.round(wanted / 2**exponent).astype(np.int32)
+    return Population(stage.name, stage.shape, du, dv, limit, name, exponent, stage.onset, start), arrays
+
+
+def mantissas(bundle: Bundle, currents: np.ndarray) -> np.ndarray:
+    """Float currents (n, batch) of the input's population as bias mantissas; what is out of range is clipped."""
+    target = next(one for one in bundle.network.populations if one.name == bundle.network.input.target)
+    wanted = np.round(currents * bundle.network.scales[target.name] / 2**target.bias_exp)
+    return np.clip(wanted, -4096, 4095).astype(np.int32)
+
+
+def _floats(stage: Stage, carried: tuple[Synapse, ...]) -> dict[str, np.ndarray]:
+    constants = {"du": 1 - stage.current_decay, "dv": 1 - stage.decay, "vth": np.minimum(stage.threshold, 1e300), "bias": stage.bias}
+    return {f"{stage.name}.{key}": np.array(value) for key, value in constants.items()} | {
+        f"{one.name}.weight": one.weight for one in carried
+    }
+
+
+def _report(
+    stage: Stage,
+    scale: float,
+    exponent: int,
+    carried: tuple[Synapse, ...],
+    made: list[tuple[Synapses, np.ndarray]],
+    population: Population,
+    arrays: dict[str, np.ndarray],
+) -> Rounded:
+    """Compare integers with what they stand for."""
+    wanted = np.concatenate([one.weight.ravel() for one in carried]) if carried else np.zeros(1)
+    got = np.concatenate([weight.ravel() * 2.0**about.exponent / scale for about, weight in made]) if made else np.zeros(1)
+    largest = max(float(np.abs(wanted).max()), 1e-300)
+    ends = [_range(one.weight) for one in carried]
+    beyond = [np.abs(one.weight * scale / 2.0**about.exponent) for one, (about, _) in zip(carried, made, strict=True)]
+    clipped = sum(int((over > max(abs(low), high) + step / 2).sum()) for over, (low, high, step) in zip(beyond, ends, strict=True))
+    bias = arrays[population.bias] * 2.0**population.bias_exp / (64 * scale) if population.bias else stage.bias
+    unit = float(stage.threshold.min()) if not stage.accumulates else max(float(np.abs(stage.bias).max()), 1e-300)
+    vth = np.broadcast_to(arrays[population.vth] if isinstance(population.vth, str) else np.array(population.vth), stage.threshold.shape)
+    off = 0.0 if stage.accumulates else float(np.abs(vth / scale / stage.threshold - 1).max())
+    dv = arrays[population.dv] if isinstance(population.dv, str) else np.array(population.dv)
+    du = arrays[population.du] if isinstance(population.du, str) else np.array(population.du)
+    decay = max(float(np.abs(1 - dv / 4096 - stage.decay).max()), float(np.abs(1 - (du + 1) / 4096 - stage.current_decay).max()))
+    return Rounded(
+        stage.name, 64 * scale, exponent, 100 * float(np.sqrt(np.square(got - wanted).mean())) / largest,
+        100 * float(np.abs(got - wanted).max()) / largest, clipped, 100 * float(((got == 0) & (wanted != 0)).mean()),
+        100 * float(np.abs(bias - stage.bias).max()) / unit, 100 * off, decay,
+    )  # fmt: skip

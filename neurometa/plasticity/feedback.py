@@ -1,0 +1,79 @@
+"""How an error at the outputs reaches the neurons: along the readout's own weights, or along weights of its own."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from neurometa.core.layer import Spiking
+from neurometa.plasticity.stages import Parts, Shown, Stage
+from neurometa.types import Params
+
+FEEDBACKS = ("symmetric", "random", "learnt", "generator")
+"""Kinds: the readout's weights transposed, a matrix of its own that is fixed or meta-learnt, or a network of its own."""
+
+FEEDBACK = "eprop.feedback"
+"""Slow parameter, with a population's name behind it: its feedback weights (outputs, *shape of the population)."""
+
+
+def shapes(network: Any) -> dict[str, tuple[int, ...]]:
+    """Shape of every population by name."""
+    found, shape = {}, network.shape
+    for name, layer in network.layers:
+        shape = layer.init(torch.Generator(), shape)[1]
+        if isinstance(layer, Spiking):
+            found[name] = shape
+    return found
+
+
+def drawn(shape: tuple[int, ...], outputs: int, generator: torch.Generator) -> Tensor:
+    """Feedback weights (outputs, *shape), normal with variance 1 / neurons, so that an error arrives about as large as it left."""
+    return torch.randn(outputs, *shape, generator=generator) / math.sqrt(math.prod(shape))
+
+
+def broadcast(error: Tensor, weights: Tensor) -> Tensor:
+    """Send an error (time, batch, out) to the neurons of a population: L_j[t] = sum over k of B_kj error_k[t].
+
+    Args:
+        error: dE/doutput, back through the readout's filter.
+        weights: B, (outputs, *shape); an episode with fewer outputs uses the first rows.
+    Returns:
+        (time, batch, *shape).
+    Source:
+        Bellec et al. 2020, doi:10.1038/s41467-020-17236-y: broadcast alignment.
+    """
+    rows = weights[: error.shape[-1]]
+    return (error @ rows.flatten(1)).unflatten(-1, rows.shape[1:])
+
+
+def undelayed(sent: Tensor, stage: Stage) -> Tensor:
+    """The gradient of a population's spikes from that of what it sends, which leaves one step later where there is a delay."""
+    return torch.cat([sent[1:], torch.zeros_like(sent[:1])]) if stage.population.delay else sent
+
+
+def towards(z: Tensor, target: float, strength: float) -> Tensor:
+    """Signal that holds firing rates at a target.
+
+    E = strength / 2 * sum over neurons of (f - target)^2,   f = mean of z over time and examples
+    dE/dz[t] = strength (f - target) / (T n)
+
+    Args:
+        z: spikes (time, batch, *shape).
+    Returns:
+        dE/dz, (time, batch, *shape).
+    Source:
+        Bellec et al. 2020, doi:10.1038/s41467-020-17236-y, firing rate regularisation (equation number not checked).
+    """
+    rate = z.mean((0, 1))
+    return (strength * (rate - target) / (z.shape[0] * z.shape[1])).expand_as(z)
+
+
+def wired(parts: Parts, fast: Params) -> list[str]:
+    """Names of fast weights whose population the readout does not see, so that symmetric feedback does not reach them."""
+    return [name for name in fast for stage in parts.stages[:-1] if stage.owns(name)]
+
+
+def spikes(shown: list[Shown]) -> Tensor:
+    """Number of spikes of all populations."""
+    return torch.stack([one.fields.z.detach().sum() for one in shown]).sum()

@@ -1,0 +1,59 @@
+"""Step sizes of rules that descend, and a readout that such a rule writes from zero."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from neurometa.core.network import READOUT
+from neurometa.types import Network, Params
+
+RATES = ("fixed", "learnt", "per-tensor", "per-parameter")
+"""Whose own a step size is: everyone's and fixed; everyone's, meta-learnt; each tensor's, meta-learnt; each weight's, meta-learnt."""
+
+
+class Sizes(NamedTuple):
+    """Step sizes of the readout and of all else, or their initial values where learnt.
+
+    Attributes:
+        readout, hidden: the numbers.
+        kind: one of `RATES`.
+    """
+
+    readout: float
+    hidden: float
+    kind: str
+
+    def start(self, name: str) -> float:
+        """The step size with which a weight begins."""
+        return self.readout if name.startswith(f"{READOUT}.") else self.hidden
+
+
+def slow(prefix: str, sizes: Sizes, moving: Params) -> Params:
+    """Logarithms of the learnt step sizes, called `<prefix>.log_rate`, with a weight's name behind where it has its own."""
+    if sizes.kind == "fixed":
+        return {}
+    if sizes.kind == "learnt":
+        return {f"{prefix}.log_rate.{part}": torch.tensor(sizes.start(part)).log() for part in sorted({_part(name) for name in moving})}
+    start = {name: torch.tensor(sizes.start(name)).log() for name in moving}
+    each = sizes.kind == "per-parameter"
+    return {f"{prefix}.log_rate.{name}": start[name].expand(value.shape if each else ()).clone() for name, value in moving.items()}
+
+
+def of(prefix: str, sizes: Sizes, params: Params, name: str) -> Tensor | float:
+    """The step size of a weight."""
+    if sizes.kind == "fixed":
+        return sizes.start(name)
+    return params[f"{prefix}.log_rate.{_part(name) if sizes.kind == 'learnt' else name}"].exp()
+
+
+def _part(name: str) -> str:
+    return READOUT if name.startswith(f"{READOUT}.") else "hidden"
+
+
+def unwritten(network: Network, params: Params, ways: int | None) -> Params:
+    """A readout of zeros with `ways` rows, where the rule is to write one; empty where it is not."""
+    if ways is None:
+        return {}
+    like = next(iter(params.values()))
+    return {f"{READOUT}.weight": like.new_zeros(ways, network.features), f"{READOUT}.bias": like.new_zeros(ways)}

@@ -1,0 +1,43 @@
+"""Meta-training that begins with the weights of a learner trained before."""
+
+import pytest
+import torch
+
+from neurometa.errors import UserError
+from neurometa.experiment import build, checkpoint, session
+from neurometa.experiment.progress import Silent
+
+
+def test_training_begins_with_the_weights_and_statistics_of_the_learner(experiment, finished):
+    trained = checkpoint.read(finished.checkpoint).parameters()
+    begun = build.trainer(experiment({"training.start": str(finished.path)}), None).parameters()
+    anew = build.trainer(experiment(), None).parameters()
+    for name in ("linear1.weight", "norm1.gain", "norm1.mean"):
+        assert torch.equal(begun[name], trained[name])
+    assert not torch.equal(begun["linear1.weight"], anew["linear1.weight"])
+    assert float(begun["prototype.log_scale"]) == float(anew["prototype.log_scale"]), "constants of a rule stay behind"
+
+
+def test_another_rule_goes_on_from_there_and_its_readout_is_drawn(experiment, finished):
+    changes = {"training.start": str(finished.path), "plasticity.kind": "bptt", "training.steps": 2}
+    begun = build.trainer(experiment(changes), None)
+    assert begun.parameters()["readout.weight"].shape == (3, 12)
+    assert begun.step().step == 1
+
+
+def test_a_run_that_began_elsewhere_resumes_and_is_evaluated(experiment, finished, tmp_path):
+    run, summary = session.start(experiment({"training.start": str(finished.path), "training.steps": 5}), tmp_path, None, Silent())
+    assert run.experiment.training.start == str(finished.path)
+    assert summary["accuracy"]["mean"] > 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [({"network.widths": [13]}, "linear1.weight"), ({"network.widths": [12, 5]}, "no such weight"), ({}, "not a folder")],
+)
+def test_a_learner_of_another_network_and_a_missing_folder_are_refused(experiment, finished, tmp_path, changes, words):
+    where = str(finished.path) if changes else str(tmp_path / "nowhere")
+    with pytest.raises(UserError) as caught:
+        build.trainer(experiment({"training.start": where, **changes}), None)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
