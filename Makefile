@@ -17,7 +17,8 @@ ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=1
 .PHONY: help demo test lava lava-if-possible bench lint types docs clean
 
 help:
-	@echo "make demo    meta-train a small spiking learner for about a minute, compare it with its conventional twin, write a report"
+	@echo "make demo    meta-train a small spiking learner for about a minute, compare it with its conventional twin, carry it to Loihi's"
+	@echo "             integers, estimate its energy, write a report"
 	@echo "make test    run the tests"
 	@echo "make lava    make the environment in which Intel's Lava plays exported networks, and test it"
 	@echo "make bench   time us against snnTorch, SpikingJelly, Norse and sinabs, in an environment of their own; a quarter of an hour"
@@ -32,7 +33,11 @@ demo: .venv/.installed
 	@$(ONE_THREAD) $(BIN)/neurometa run experiments/demo.toml --out $(DEMO)/spiking $(DEMO_FLAGS)
 	@echo "2. its conventional twin, for comparison"
 	@$(ONE_THREAD) $(BIN)/neurometa run experiments/demo-relu.toml --out $(DEMO)/conventional $(DEMO_FLAGS)
-	@echo "3. the report, a page to open in a browser:"
+	@echo "3. the spiking learner in the integers of Intel's Loihi, played by an emulator"
+	@$(ONE_THREAD) $(BIN)/neurometa export $(DEMO)/spiking --to loihi --verify emulator --out $(DEMO)/loihi
+	@echo "4. what both would cost on chips: A on Loihi, B on a microcontroller"
+	@$(ONE_THREAD) $(BIN)/neurometa estimate $(DEMO)/spiking --against $(DEMO)/conventional --chip loihi1 --chip cortex-m-apollo
+	@echo "5. the report, a page to open in a browser:"
 	@$(BIN)/neurometa report $(DEMO)/spiking $(DEMO)/conventional --out $(abspath $(DEMO))/report.html
 
 test: .venv/.installed-dev lava-if-possible

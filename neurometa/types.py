@@ -107,6 +107,11 @@ class Network(Protocol):
     """Spiking or conventional: parameters go in, a record comes out."""
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one input, without time and batch."""
+        ...
+
+    @property
     def vmappable(self) -> bool:
         """Whether a batch of tasks with their own weights is faster under vmap than in a loop."""
         ...

@@ -23,3 +23,65 @@ def hebbian_trace(kind: str, pre: Array, post: Array, eta: float, keep: float, t
                 pending[j, i] = held * pending[j, i] + (new - h)
                 trace[j, i] = h + thirds[k] * pending[j, i]
     return trace
+
+
+def stdp_pairs(pre: list[int], post: list[int], a_plus: float, a_minus: float, tau_plus: float, tau_minus: float, nearest: bool) -> float:
+    """Change of a weight without bounds: the sum over pairs of spike times, those in one step counted as pre before post.
+
+    dw = A+ exp(-d / tau+) for d = t_post - t_pre >= 0,   -A- exp(-|d| / tau-) for d < 0
+    """
+    change = 0.0
+    for t in post:
+        earlier = [s for s in pre if s <= t]
+        change += sum(a_plus * np.exp(-(t - s) / tau_plus) for s in (earlier[-1:] if nearest else earlier))
+    for t in pre:
+        earlier = [s for s in post if s < t]
+        change -= sum(a_minus * np.exp(-(t - s) / tau_minus) for s in (earlier[-1:] if nearest else earlier))
+    return change
+
+
+def stdp_triplets(pre: list[int], post: list[int], a2: tuple[float, float], a3: tuple[float, float], taus: dict[str, float]) -> float:
+    """Pfister & Gerstner's all-to-all triplet rule: every postsynaptic spike sees r1 and the postsynaptic past, and the other way round."""
+    change = 0.0
+    for t in post:
+        r1 = sum(np.exp(-(t - s) / taus["plus"]) for s in pre if s <= t)
+        o2 = sum(np.exp(-(t - s) / taus["y"]) for s in post if s < t)
+        change += r1 * (a2[0] + a3[0] * o2)
+    for t in pre:
+        o1 = sum(np.exp(-(t - s) / taus["minus"]) for s in post if s < t)
+        r2 = sum(np.exp(-(t - s) / taus["x"]) for s in pre if s < t)
+        change -= o1 * (a2[1] + a3[1] * r2)
+    return change
+
+
+def reward_walk(x: Array, labels: Array, noise: Array, ways: int, rate: float, greed: float, forget: float, baseline: float) -> Array:
+    """REINFORCE of a linear softmax policy, one trial after another, examples in turns; the winner is the largest perturbed drive."""
+    w, expected = np.zeros((ways, x.shape[1])), baseline
+    for trial in range(len(noise)):
+        at = trial % len(x)
+        drive = greed * w @ x[at]
+        chosen = int(np.argmax(drive + noise[trial]))
+        p = np.exp(drive - drive.max()) / np.exp(drive - drive.max()).sum()
+        surprise = float(chosen == labels[at]) - expected
+        for j in range(ways):
+            w[j] += rate * surprise * ((1.0 if j == chosen else 0.0) - p[j]) * x[at]
+        expected += forget * surprise
+    return w
+
+
+def soel_walk(z: Array, labels: Array, ways: int, rate: float, tau: float, threshold: float, every: int, passes: int) -> tuple[Array, int]:
+    """Weights of an error-triggered readout, and how many neurons asked for an update; z is (time, n, features)."""
+    w, asked, keep = np.zeros((ways, z.shape[2])), 0, np.exp(-1 / tau)
+    for _ in range(passes):
+        for k in range(z.shape[1]):
+            p = np.zeros(z.shape[2])
+            for t in range(len(z)):
+                p = keep * p + (1 - keep) * z[t, k]
+                if (t + 1) % every == 0:
+                    y = 1 / (1 + np.exp(-(w @ p)))
+                    for j in range(ways):
+                        e = float(j == labels[k]) - y[j]
+                        if abs(e) > threshold:
+                            w[j] += rate * np.sign(e) * y[j] * (1 - y[j]) * p
+                            asked += 1
+    return w, asked

@@ -24,6 +24,7 @@ class Population(NamedTuple):
         channels, positions: how many; neuron (c, p).
         source: population that feeds it, with `source_channels`.
         reach: boolean (source positions, positions): which position of the source reaches which here, over all channels of both.
+        recurrent: whether every neuron hears all others here, and itself.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Population(NamedTuple):
     source: str
     source_channels: int
     reach: np.ndarray
+    recurrent: bool = False
 
 
 class Placement(NamedTuple):
@@ -70,7 +72,7 @@ def place(card: Card, populations: list[Population]) -> Placement:
     used, fullest = 0, _Full(0, 0, 0)
     for one in reversed(populations):
         sends = sum((targets(to, core[to.name]).sum(1) for to in populations if to.source == one.name), np.zeros(one.positions, np.int64))
-        own, full = _cut(card, one, sends)
+        own, full = _settled(card, one, sends)
         core[one.name] = own.reshape(one.positions, one.channels) + used
         used += int(own.max()) + 1
         fullest = _Full(*map(max, fullest, full))
@@ -88,6 +90,15 @@ class _Full(NamedTuple):
     synapses: int
 
 
+def _settled(card: Card, one: Population, sends: np.ndarray) -> tuple[np.ndarray, _Full]:
+    """As `_cut`; the neurons of a recurrent population also send to its own cores, whose number follows from that."""
+    cores, found = 0, _cut(card, one, sends)
+    while one.recurrent and found[0].max() + 1 > cores:
+        cores = int(found[0].max()) + 1
+        found = _cut(card, one, sends + cores)
+    return found
+
+
 def _cut(card: Card, one: Population, sends: np.ndarray) -> tuple[np.ndarray, _Full]:
     """Core of each neuron in raster order, counted from 0, and the fullest; `sends` says to how many cores a neuron of a position sends."""
     room = card.limit("neurons_per_core") or one.channels * one.positions
@@ -98,9 +109,10 @@ def _cut(card: Card, one: Population, sends: np.ndarray) -> tuple[np.ndarray, _F
     reached = np.zeros(len(one.reach), dtype=bool)
     for position in range(one.positions):
         sees, sent, done = one.reach[:, position], int(sends[position]), 0
-        each = int(sees.sum()) * one.source_channels * bytes_each
+        back = one.recurrent * one.channels * one.positions
+        each = (int(sees.sum()) * one.source_channels + back) * bytes_each
         while done < one.channels:
-            axons = int((reached | sees).sum()) * one.source_channels
+            axons = int((reached | sees).sum()) * one.source_channels + back
             fits = min(room - held, _share(limits[1] - out, sent), _share(limits[2] - stored, each)) if axons <= limits[0] else 0
             if fits <= 0 and held == 0:
                 needs = f"{each:,.0f} bytes of synapses from {axons:,} neurons and {sent} axons out"

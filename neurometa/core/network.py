@@ -249,3 +249,16 @@ def stacked(shape: tuple[int, ...], layers: list[tuple[str, Layer]]) -> Stack:
         if isinstance(layer, Conv2d):
             products += params["weight"].numel() * math.prod(size[1:])
     return Stack(shape, tuple(layers), products <= VMAP_LIMIT)
+
+
+def averaged_last(network: Stack) -> Stack:
+    """The same network with its time average behind the readout, with which it commutes: what reaches the readout is then a window in time.
+
+    Raises:
+        UserError: it has no time average.
+    """
+    average = [layer for layer in network.layers if isinstance(layer[1], TimeAverage)]
+    if not average:
+        raise UserError("a network without a time average given, one with spiking layers expected: choose a spiking neuron")
+    rest = tuple(layer for layer in network.layers if layer not in average)
+    return network._replace(layers=(*rest, *average))

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from neurometa.energy.counts import Counts, joined
-from neurometa.energy.spikes import Spikes, changes, held, timed
+from neurometa.energy.spikes import Spikes, held, timed
 from neurometa.energy.stage import INPUT, Stage
 from neurometa.types import Params, Record, Signal
 
@@ -47,20 +47,20 @@ def observe(stages: tuple[Stage, ...], params: Params, x: Signal, record: Record
     steps = next(iter(record.v.values())).shape[0] if spiking else 1
     samples = x.values.shape[1 if x.timed else 0]
     sent = {INPUT: x, **{name: Signal(z, spiking) for name, z in record.z.items()}}
-    fired = {name: timed(z) for name, z in record.z.items()} if spiking else {}
+    fired = {name: timed(z, record.v[name]) for name, z in record.z.items()} if spiking else {}
     if spiking and _binary(x.values):
         fired[INPUT] = timed(x.values) if x.timed else held(x.values, steps)
-    sums = {name: spikes.gathered() for name, spikes in fired.items()}
+    late = {(stage.source, stage.late) for stage in stages if stage.late and stage.source in fired}
+    arriving = {(name, 0): spikes for name, spikes in fired.items()} | {(name, n): timed(record.z[name][:-n]) for name, n in late}
     layers = {}
     for stage in stages:
-        weight, source = params[f"{stage.name}.weight"], sent.get(stage.source)
-        if stage.source in fired:
-            arriving = _events(stage, weight, fired[stage.source], sums[stage.source][0], steps)
-        else:
-            arriving = _products(stage, weight, source, samples, spiking)
-        sent_here = sums[stage.population][0].sum(1) if stage.population in sums else None
-        layers[stage.name] = _lived(stage, arriving, record, sent_here, steps)
-    firing = {name: by_neuron / samples for name, (_, by_neuron) in sums.items()}
+        weight, source = params[stage.weight], arriving.get((stage.source, stage.late))
+        counts = (
+            _products(stage, weight, sent.get(stage.source), samples, spiking) if source is None else _events(stage, weight, source, steps)
+        )
+        again = stage.kind == "recurrent"  # its neurons were counted with the synapses from elsewhere
+        layers[stage.name] = counts if again else _lived(stage, counts, spiking, fired.get(stage.population), steps)
+    firing = {name: spikes.by_neuron / samples for name, spikes in fired.items()}
     return Observation(layers, firing, steps, samples, spiking)
 
 
@@ -76,14 +76,12 @@ def _binary(x: Tensor) -> bool:
     return bool(((x == 0) | (x == 1)).all())
 
 
-def _events(stage: Stage, weight: Tensor, fired: Spikes, by_position: Tensor, steps: int) -> Counts:
+def _events(stage: Stage, weight: Tensor, fired: Spikes, steps: int) -> Counts:
     """Synapses that carry spikes."""
     inputs = _through_pools(stage, fired)
-    seen = inputs.gathered()[0] if stage.pools else by_position
-    arriving = seen if stage.maximum == "before" else by_position
-    fan_out = torch.from_numpy(stage.reach.fan_out()).double()
-    events, spikes = arriving @ fan_out * stage.shape[0], arriving @ (fan_out > 0).double()
-    effective, none = _effective(stage, weight, inputs, seen), torch.zeros_like(events)
+    arriving = (inputs if stage.maximum == "before" else fired).by_position
+    events, spikes = arriving @ stage.fan_out * stage.shape[0], arriving @ (stage.fan_out > 0).double()
+    effective, none = _effective(stage, weight, inputs), torch.zeros_like(events)
     accumulates = all(pool.kind == "max" for pool in stage.pools)  # what average pooling leaves is no 0 or 1, as NeuroBench sees it
     return _zeros(len(events))._replace(
         input_spikes=spikes,
@@ -109,22 +107,22 @@ def _products(stage: Stage, weight: Tensor, source: Signal | None, samples: int,
         effective = dense * (torch.count_nonzero(weight).double() / weight.numel())
     else:
         inputs = _through_pools(stage, held(source.values, 1))
-        effective = _effective(stage, weight, inputs, inputs.gathered()[0])
+        effective = _effective(stage, weight, inputs)
     accessed = {} if spiking else {"weight_reads": dense, "activation_reads": dense}
     return _zeros(samples)._replace(dense_macs=dense, effective_macs=effective, host_macs=dense * spiking, **accessed)
 
 
-def _lived(stage: Stage, arriving: Counts, record: Record, spikes: Tensor | None, steps: int) -> Counts:
+def _lived(stage: Stage, arriving: Counts, spiking: bool, fired: Spikes | None, steps: int) -> Counts:
     """Add what the neurons did: those that fire as recorded, those that only accumulate once a step, unless the host is in their place."""
     samples = len(arriving.dense_macs)  # type: ignore[arg-type]
     neurons = torch.full((samples,), stage.neurons, dtype=torch.float64)
-    if not record.v:
+    if not spiking:
         return arriving._replace(activation_writes=neurons)
-    if spikes is None:
+    if fired is None:
         by_host = bool((arriving.host_macs > 0).any())  # type: ignore[union-attr]
         return arriving if by_host else _updated(arriving, neurons * steps, torch.zeros_like(neurons), torch.zeros_like(neurons))
-    changed = neurons + changes(record.v[stage.population])
-    return _updated(arriving, changed, neurons * steps - changed, spikes)
+    changed = neurons + fired.changed
+    return _updated(arriving, changed, neurons * steps - changed, fired.by_position.sum(1))
 
 
 def _updated(arriving: Counts, active: Tensor, inactive: Tensor, spikes: Tensor) -> Counts:
@@ -145,12 +143,12 @@ def _through_pools(stage: Stage, x: Spikes) -> Spikes:
     return x
 
 
-def _effective(stage: Stage, weight: Tensor, inputs: Spikes, by_position: Tensor) -> Tensor:
+def _effective(stage: Stage, weight: Tensor, inputs: Spikes) -> Tensor:
     """Products of an input that is not zero with a weight that is not, (samples,), float64."""
+    if torch.count_nonzero(weight) == weight.numel():
+        return inputs.by_position @ stage.products * stage.shape[0]
     kept = weight != 0
-    if bool(kept.all()):
-        return by_position @ torch.from_numpy(stage.taps.fan_out()).double() * stage.shape[0]
-    if stage.kind == "dense":
+    if stage.kind != "conv":
         return inputs.counted().flatten(1) @ kept.sum(0).double()
     pad, outputs = stage.kernel // 2, (stage.taps.rows.shape[1], stage.taps.columns.shape[1])
     sizes = zip(stage.input_shape[1:], outputs, strict=True)

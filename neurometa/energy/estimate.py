@@ -100,7 +100,7 @@ def estimate(card: Card, work: Workload, settings: Settings = DEFAULT) -> Estima
     parts = {name: card.energy[name].quantity * amount for name, amount in counted.items() if name in card.energy and amount > 0}
     figures = {f"energy.{name}": card.energy[name] for name in parts}
     step, timing, used = _step(card, work, traffic, settings)
-    latency = None if step is None else step * (work.windows * (work.steps + len(work.stages)))
+    latency = None if step is None else step * (work.windows * (work.steps + sum(stage.passes for stage in work.stages)))
     figures |= {f"time.{name}": card.time[name] for name in used}
     if latency is not None and settings.static:
         always, whence = _always(card, latency, chips, traffic)

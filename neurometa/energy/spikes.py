@@ -13,71 +13,73 @@ BITS = 31
 
 
 class Spikes(NamedTuple):
-    """When each unit was not zero: bit t of word k is step 31 k + t; each word int32, (samples, height, width, channels)."""
+    """When each unit was not zero, and how often.
+
+    Attributes:
+        words: bit t of word k is step 31 k + t; each word int32, (samples, height, width, channels).
+        by_position: steps over all channels of a position, (samples, positions), float64.
+        by_neuron: steps over all samples, (channels, positions), float64; empty behind a pool.
+        changed: neuron-steps after the first with another potential than the step before, (samples,), float64; empty where none was given.
+    """
 
     words: tuple[Tensor, ...]
+    by_position: Tensor
+    by_neuron: Tensor
+    changed: Tensor
 
     def pooled(self, size: int) -> "Spikes":
         """Behind pooling over `size` x `size` windows: not zero where one of them was not, whatever the pooling does with them."""
-        return Spikes(tuple(_windows(_windows(word, 1, size), 2, size).contiguous() for word in self.words))
-
-    def gathered(self) -> tuple[Tensor, Tensor]:
-        """Spikes at each position, (samples, positions), and of each neuron, (channels, positions), over the window, float64."""
         samples, height, width, channels = self.words[0].shape
-        by_position = torch.zeros(samples, height * width, dtype=torch.int32)
-        by_neuron = torch.zeros(height * width, channels, dtype=torch.int32)
-        for word in self.words:
-            if kernel_for(torch.empty(0)) == "numba":
-                from neurometa.core.kernels.tally import gather
+        shape = (samples, height // size, width // size, channels)
+        nothing = torch.zeros(0, dtype=torch.float64)
+        if kernel_for(self.by_position) != "numba":
+            words = tuple(_windows(_windows(word, 1, size), 2, size).contiguous() for word in self.words)
+            return Spikes(words, sum((_bits(word).sum(3) for word in words), torch.zeros(())).flatten(1).double(), nothing, nothing)
+        from neurometa.core.kernels.tally import pool
 
-                gather(word.flatten(1, 2).numpy(), by_position.numpy(), by_neuron.numpy())
-            else:
-                counted = _bits(word).flatten(1, 2)
-                by_position += counted.sum(2)
-                by_neuron += counted.sum(0)
-        return by_position.double(), by_neuron.mT.double()
+        words = tuple(torch.zeros(shape, dtype=torch.int32) for _ in self.words)
+        by_position = torch.zeros(samples, shape[1] * shape[2], dtype=torch.int32)
+        for word, joined in zip(self.words, words, strict=True):
+            pool(word.numpy(), joined.numpy(), by_position.numpy(), size)
+        return Spikes(words, by_position.double(), nothing, nothing)
 
     def counted(self) -> Tensor:
         """Steps in which each unit was not zero, (samples, channels, height, width), float64."""
         return sum((_bits(word) for word in self.words), torch.zeros(())).permute(0, 3, 1, 2).double()
 
 
-def timed(z: Tensor) -> Spikes:
-    """Read spikes (steps, samples, channels[, height, width])."""
-    return Spikes(tuple(_marked(z[start : start + BITS]) for start in range(0, len(z), BITS)))
+def timed(z: Tensor, v: Tensor | None = None) -> Spikes:
+    """Read spikes (steps, samples, channels[, height, width]), and how often the potentials of the same shape change."""
+    z = _channels_last(z)
+    steps, samples, height, width, channels = z.shape
+    v = z[:0] if v is None else _channels_last(v)
+    words = torch.zeros(-(-steps // BITS), *z.shape[1:], dtype=torch.int32)
+    by_position, by_neuron = (
+        torch.zeros(samples, height * width, dtype=torch.int32),
+        torch.zeros(height * width, channels, dtype=torch.int32),
+    )
+    changed = torch.zeros(samples, dtype=torch.int64)
+    if kernel_for(z) == "numba":
+        from neurometa.core.kernels.tally import look
+
+        arrays = (z.flatten(2).numpy(), v.flatten(2).numpy(), words.flatten(2).numpy())
+        look(*arrays, by_position.numpy(), by_neuron.flatten().numpy(), changed.numpy())
+    else:
+        for t, now in enumerate(z):
+            words[t // BITS] |= (now != 0).int() << t % BITS
+        fired = (z != 0).flatten(2, 3)
+        by_position, by_neuron = fired.sum((0, 3)), fired.sum((0, 1))
+        for now, before in zip(v[1:], v[:-1], strict=True):
+            changed += (now != before).flatten(1).sum(1)
+    return Spikes(words.unbind(), by_position.double(), by_neuron.mT.double(), changed.double())
 
 
 def held(x: Tensor, steps: int) -> Spikes:
     """The same values (samples, channels[, height, width]) in every one of `steps` steps."""
     on = (_channels_last(x.unsqueeze(0))[0] != 0).int()
-    return Spikes(tuple(on * (2 ** min(BITS, steps - start) - 1) for start in range(0, steps, BITS)))
-
-
-def changes(v: Tensor) -> Tensor:
-    """How many neuron-steps after the first have another potential than the step before, (samples,), float64."""
-    v = _channels_last(v).flatten(2)
-    changed = torch.zeros(v.shape[1], dtype=torch.int64)
-    if kernel_for(v) == "numba":
-        from neurometa.core.kernels.tally import changes as count
-
-        count(v.numpy(), changed.numpy())
-    else:
-        for now, before in zip(v[1:], v[:-1], strict=True):
-            changed += (now != before).sum(1)
-    return changed.double()
-
-
-def _marked(z: Tensor) -> Tensor:
-    z = _channels_last(z)
-    words = torch.zeros(z.shape[1:], dtype=torch.int32)
-    if kernel_for(z) == "numba":
-        from neurometa.core.kernels.tally import mark
-
-        mark(z.flatten(2).numpy(), words.flatten(1).numpy())
-    else:
-        for t, now in enumerate(z):
-            words |= (now != 0).int() << t
-    return words
+    words = tuple(on * (2 ** min(BITS, steps - start) - 1) for start in range(0, steps, BITS))
+    each = on.flatten(1, 2).double() * steps
+    return Spikes(words, each.sum(2), each.sum(0).mT, torch.zeros(0, dtype=torch.float64))
 
 
 def _channels_last(x: Tensor) -> Tensor:

@@ -5,12 +5,17 @@ into the synapses beside them, so that a spike goes straight to the neurons it r
 time fold as well: where the simulator averages spikes and multiplies once, a chip sends every spike through the synapses at its own time
 step into neurons that only accumulate.
 Maximum pooling cannot be folded: it is carried out between, and not counted.
+
+A recurrent population is fed by a second stage, from itself. Spikes that come back, and those of a population with a delay, arrive one
+step later; what is sent at the last step of the window does not arrive in it.
 """
 
 import math
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from neurometa.core.layer import Conv2d, Flatten, Layer, Linear, Norm, Pool, Spiking, TimeAverage
 from neurometa.core.network import Stack
@@ -28,10 +33,11 @@ class Stage(NamedTuple):
     """Synapses and the population that they feed.
 
     Attributes:
-        name: layer that holds the weights.
+        name: layer that holds the weights; of recurrent ones, `<population>.recurrent`.
+        weight: name of the weights among the parameters.
         population: layer of the neurons, or "" where they only accumulate.
         source: population whose output the synapses carry, or "input".
-        kind: "conv" or "dense".
+        kind: "conv", "dense", or "recurrent" where a population feeds itself.
         pools: the pools between source and synapses.
         source_shape, input_shape, shape: of the source, of what the weights multiply, of the population. Where one of the pools takes the
             maximum it leaves new spikes behind it: then the source is what the weights multiply.
@@ -39,9 +45,13 @@ class Stage(NamedTuple):
         taps: from the positions that the weights multiply to those they make: one pair for each product and pair of channels.
         kernel, stride: of a convolution, else 1.
         maximum: "before" or "behind", where a pool that takes the maximum stands there, which is not counted; else "".
+        late: time steps that spikes take to arrive here.
+        fan_out: neurons of a channel that each position of the source reaches, (positions,), float64.
+        products: the same for each position that the weights multiply.
     """
 
     name: str
+    weight: str
     population: str
     source: str
     kind: str
@@ -54,11 +64,19 @@ class Stage(NamedTuple):
     kernel: int
     stride: int
     maximum: str
+    late: int
+    fan_out: Tensor
+    products: Tensor
 
     @property
     def neurons(self) -> int:
-        """Size of the population."""
-        return math.prod(self.shape)
+        """Size of the population; none where they were counted with the stage before."""
+        return 0 if self.kind == "recurrent" else math.prod(self.shape)
+
+    @property
+    def passes(self) -> int:
+        """Time steps by which what passes here is delayed on a chip that delays each layer by one, beyond what is simulated."""
+        return 0 if self.kind == "recurrent" else 1 - self.late
 
     @property
     def synapses(self) -> int:
@@ -79,7 +97,7 @@ class Stage(NamedTuple):
 
 
 def stages(network: Stack, params: Params) -> tuple[Stage, ...]:
-    """Split a network into stages, in order.
+    """Split a network into stages, in order; the same network is walked through once.
 
     Args:
         network: layers in a row.
@@ -87,18 +105,30 @@ def stages(network: Stack, params: Params) -> tuple[Stage, ...]:
     Raises:
         UserError: a layer is not one whose synapses can be counted.
     """
+    written = [(name, params.get(f"{name}.weight")) for name, layer in network.layers if isinstance(layer, Linear)]
+    outputs = tuple((name, weight.shape[0]) for name, weight in written if weight is not None)
+    try:
+        hash(network)
+    except TypeError:
+        return _walked.__wrapped__(network, outputs)
+    return _walked(network, outputs)
+
+
+@lru_cache(maxsize=16)
+def _walked(network: Stack, outputs: tuple[tuple[str, int], ...]) -> tuple[Stage, ...]:
+    """The stages; `outputs` are the sizes of the dense layers that are written."""
     found: list[Stage] = []
-    walk = _Walk(INPUT, network.shape, (), network.shape)
-    layers = list(network.layers)
+    walk = _Walk(INPUT, network.shape, (), network.shape, 0)
+    layers, sizes = list(network.layers), dict(outputs)
     for name, layer in layers:
         _refuse_unreached(name, layer)
     while layers:
         name, layer = layers.pop(0)
-        if isinstance(layer, Linear) and f"{name}.weight" not in params:
+        if isinstance(layer, Linear) and name not in sizes:
             continue
         if isinstance(layer, Conv2d | Linear):
-            walk, made = _synapses(walk, name, layer, params, layers)
-            found.append(made)
+            walk, made = _synapses(walk, name, layer, sizes, layers)
+            found += made
         elif isinstance(layer, Pool):
             walk = walk._replace(pools=(*walk.pools, layer), shape=_through((layer,), walk.shape))
         elif isinstance(layer, Flatten):
@@ -109,34 +139,63 @@ def stages(network: Stack, params: Params) -> tuple[Stage, ...]:
 
 
 class _Walk(NamedTuple):
-    """Where we are: the last population, its shape, the pools since, and the shape here."""
+    """Where we are: the last population, its shape, the pools since, the shape here, and how late its spikes come."""
 
     source: str
     source_shape: tuple[int, ...]
     pools: tuple[Pool, ...]
     shape: tuple[int, ...]
+    late: int
 
 
-def _synapses(walk: _Walk, name: str, layer: Conv2d | Linear, params: Params, layers: list[tuple[str, Layer]]) -> tuple[_Walk, Stage]:
-    """One stage: the weights and what folds into them; takes that off `layers`."""
+class _Fed(NamedTuple):
+    """What synapses feed: name and layer of the neurons, if there are any, whether a maximum stands between, reach and shape."""
+
+    population: str
+    layer: Layer | None
+    maximum: bool
+    reach: Reach
+    shape: tuple[int, ...]
+
+
+def _synapses(walk: _Walk, name: str, layer: Conv2d | Linear, sizes: dict[str, int], layers: list) -> tuple[_Walk, list[Stage]]:
+    """The weights and what folds into them, and those of a recurrent population; takes all that off `layers`."""
     if isinstance(layer, Conv2d):
         given, shape = walk.shape, layer.init(torch.Generator(), walk.shape)[1]
         taps, kernel, stride = reach.convolution(given, layer.kernel, layer.stride), layer.kernel, layer.stride
     else:
-        given, shape = _through(walk.pools, walk.source_shape), (params[f"{name}.weight"].shape[0],)
+        given, shape = _through(walk.pools, walk.source_shape), (sizes[name],)
         taps, kernel, stride = reach.everywhere(given), 1, 1
     before = any(pool.kind == "max" for pool in walk.pools)
     whole = taps if before else _pooled(walk).then(taps)
-    population, behind, (whole, shape) = _population(layers, whole, shape)
-    made = Stage(
-        name, population, walk.source, "conv" if isinstance(layer, Conv2d) else "dense", walk.pools, given if before else walk.source_shape,
-        given, shape, whole, taps, kernel, stride, "behind" if behind else "before" if before else "",
-    )  # fmt: skip
-    return _Walk(population or name, shape, (), shape), made
+    fed = _population(layers, whole, shape)
+    maximum = "behind" if fed.maximum else "before" if before else ""
+    kind = "conv" if isinstance(layer, Conv2d) else "dense"
+    seen = given if before else walk.source_shape
+    made = [
+        _stage(name, f"{name}.weight", fed.population, walk.source, kind, walk.pools, seen, given, fed.shape, fed.reach, taps, kernel,
+               stride, maximum, walk.late)
+    ]  # fmt: skip
+    late = 0
+    if isinstance(fed.layer, Spiking):
+        late = fed.layer.delay
+        if fed.layer.recurrent:
+            again, own = f"{fed.population}.recurrent", reach.everywhere(fed.shape)
+            made.append(_stage(again, again, fed.population, fed.population, "recurrent", (), fed.shape, fed.shape, fed.shape, own, own,
+                               1, 1, "", 1))  # fmt: skip
+    return _Walk(fed.population or name, fed.shape, (), fed.shape, late), made
 
 
-def _population(layers: list[tuple[str, Layer]], whole: Reach, shape: tuple[int, ...]) -> tuple[str, bool, tuple[Reach, tuple[int, ...]]]:
-    """Take off `layers` what belongs to the synapses, and the neurons: their name, whether a maximum stands between, reach and shape."""
+def _stage(name: str, weight: str, population: str, source: str, kind: str, pools: tuple[Pool, ...], source_shape: tuple[int, ...],
+           input_shape: tuple[int, ...], shape: tuple[int, ...], whole: Reach, taps: Reach, kernel: int, stride: int, maximum: str,
+           late: int) -> Stage:  # fmt: skip
+    out, products = (torch.from_numpy(one.fan_out()).double() for one in (whole, taps))
+    return Stage(name, weight, population, source, kind, pools, source_shape, input_shape, shape, whole, taps, kernel, stride, maximum,
+                 late, out, products)  # fmt: skip
+
+
+def _population(layers: list[tuple[str, Layer]], whole: Reach, shape: tuple[int, ...]) -> _Fed:
+    """Take off `layers` what belongs to the synapses, and the neurons."""
     maximum = False
     while layers and not isinstance(layers[0][1], Conv2d | Linear | Flatten | TimeAverage):
         name, layer = layers.pop(0)
@@ -146,24 +205,19 @@ def _population(layers: list[tuple[str, Layer]], whole: Reach, shape: tuple[int,
             shape = _through((layer,), shape)
         elif not isinstance(layer, Norm):
             _refuse_uncounted(name, layer, shape)
-            return name, maximum, (whole, shape)
-    return "", maximum, (whole, shape)
+            return _Fed(name, layer, maximum, whole, shape)
+    return _Fed("", None, maximum, whole, shape)
 
 
 def _refuse_uncounted(name: str, layer: Layer, shape: tuple[int, ...]) -> None:
-    """Neurons whose spikes go where, when or in a size that is not counted."""
+    """Neurons whose spikes are of a size that is not counted."""
     if not isinstance(layer, Spiking):
         if any(value.ndim > 1 for value in layer.init(torch.Generator(), shape)[0].values()):
             raise UserError(f"layer {name} ({type(layer).__name__}) has synapses of its own: its energy cannot be counted yet")
         return
-    reasons = {
-        "has recurrent synapses": layer.recurrent,
-        "delays its spikes": layer.delay > 0,
-        "sends messages of any size, and the published figures are of single spikes": isinstance(layer.neuron, SigmaDelta),
-    }
-    for reason, holds in reasons.items():
-        if holds:
-            raise UserError(f"layer {name} {reason}: its energy cannot be counted yet; estimate a network without")
+    if isinstance(layer.neuron, SigmaDelta):
+        reason = "sends messages of any size, and the published figures are of single spikes"
+        raise UserError(f"layer {name} {reason}: its energy cannot be counted yet; estimate a network without")
 
 
 def _refuse_unreached(name: str, layer: Layer) -> None:

@@ -42,7 +42,7 @@ def route(card: Card, work: Workload) -> Traffic | None:
     placement = place(card, populations)
     load = {name: np.zeros(placement.cores) for name in ("conv", "dense", "update", "active", "spike", "axon_in", "axon_out")}
     messages = np.zeros((placement.cores, placement.cores))
-    kinds = {stage.population or stage.name: stage for stage in work.stages}
+    kinds = {stage.population or stage.name: stage for stage in work.stages if stage.kind != "recurrent"}
     for one in populations:
         stage, core = kinds[one.name], placement.core[one.name]
         counts = means(work.layers[stage.name])
@@ -53,11 +53,16 @@ def route(card: Card, work: Workload) -> Traffic | None:
         fired = work.firing.get(one.name)
         if fired is not None:
             load["spike"] += np.bincount(flat, fired.T.numpy().ravel(), placement.cores)
+            if one.recurrent:
+                messages += np.outer(np.bincount(flat, fired.T.numpy().ravel(), placement.cores), here > 0)
+                back = float(means(work.layers[f"{one.name}.recurrent"]).synaptic_events)
+                load["dense"] += here * back
         sent = work.firing.get(one.source)
         if sent is None or not counts.synaptic_events:
             continue
         arriving = sent.sum(0).numpy() @ one.reach  # of every neuron at a position
-        load[stage.kind] += np.bincount(flat, np.repeat(arriving, one.channels), placement.cores)
+        in_time = float(counts.synaptic_events) / (arriving.sum() * one.channels)  # but for those that come too late, all
+        load[stage.kind] += np.bincount(flat, np.repeat(arriving, one.channels), placement.cores) * in_time
         reached, first = targets(one, core), int(core.min())
         last = first + reached.shape[1]
         if one.source == INPUT:
@@ -77,11 +82,14 @@ def route(card: Card, work: Workload) -> Traffic | None:
 
 def _populations(work: Workload) -> list[Population]:
     """The stages that a chip holds: all but what its host multiplies."""
-    found = []
+    found, loops = [], {stage.population for stage in work.stages if stage.kind == "recurrent"}
     for stage in work.stages:
         counts = means(work.layers[stage.name]) if stage.name in work.layers else None
         if counts is None or counts.neuron_updates_active + counts.neuron_updates_inactive == 0:
             continue
         grid = stage.reach.matrix()
-        found.append(Population(stage.population or stage.name, stage.shape[0], grid.shape[1], stage.source, stage.source_shape[0], grid))
+        again = stage.population in loops
+        found.append(
+            Population(stage.population or stage.name, stage.shape[0], grid.shape[1], stage.source, stage.source_shape[0], grid, again)
+        )
     return found

@@ -162,6 +162,8 @@ def _adapted(learner: Learner, params: Params, support: Data) -> tuple[Adapted, 
     whole = _Watched(learner.network, kept)
     if not learner.plasticity.readout_only:
         adapted = learner.plasticity.adapt(whole, params, support, support.noise or None)  # type: ignore[arg-type]
+        if adapted.fast and not kept:  # a rule that steps through the layers by itself: it shows each example once
+            whole.run(params, whole.signal(support.x))
     else:
         body, head = whole.split()
         record = body.run(params, body.signal(support.x))
@@ -179,7 +181,7 @@ def _counted(network: Any, params: Params, x: Signal, record: Record) -> _Run:
 
 def _inference(learner: Learner, plan: tuple[Stage, ...], seen: Observation) -> Workload:
     rule, readout = _rule(learner), learner.plasticity.readout_only
-    weights = sum(stage.weights + stage.shape[0] for stage in plan)
+    weights = sum(stage.weights + (stage.kind != "recurrent") * stage.shape[0] for stage in plan)
     return Workload("inference", rule, seen.spiking, readout, plan, seen.layers, seen.firing, seen.steps, 1, 1, weights)
 
 
@@ -212,16 +214,17 @@ def _learning(learner: Learner, adapted: Adapted, runs: list[_Run], support: Dat
 
 def _summed(run: _Run, fast: Params, rule: str, spiking: bool) -> dict[str, Counts]:
     """A run's counts over its examples; with the products of its backward pass, down to the first layer whose weights move."""
-    moving = [f"{stage.name}.weight" in fast for stage in run.plan]
+    moving = [stage.weight in fast for stage in run.plan]
     first = moving.index(True) if any(moving) else len(moving)
     found = {}
     for i, stage in enumerate(run.plan):
-        counts = Counts(*(x.sum().reshape(1) for x in run.seen.layers[stage.name]))  # type: ignore[union-attr]
+        counts = Counts(*torch.stack(list(run.seen.layers[stage.name])).sum(1, keepdim=True))  # type: ignore[arg-type]
         if spiking and not run.seen.spiking:  # a readout on counted spikes or summed currents: the host's
             zero = torch.zeros(1, dtype=torch.float64)
             counts = counts._replace(host_macs=counts.dense_macs, weight_reads=zero, activation_reads=zero, activation_writes=zero)
         if rule == "gradient":
-            counts = counts._replace(backward_macs=counts.dense_macs * (moving[i] + (i > first)))
+            back = i > first or (i == first and stage.kind == "recurrent")  # through recurrent synapses it goes back in time
+            counts = counts._replace(backward_macs=counts.dense_macs * (moving[i] + back))
         found[stage.name] = counts
     return found
 

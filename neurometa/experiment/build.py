@@ -11,17 +11,21 @@ from neurometa import tasks
 from neurometa.core import encode, network
 from neurometa.core.segments import Segmented
 from neurometa.errors import UserError
-from neurometa.experiment import config, start, units
+from neurometa.experiment import config, rules, start, units
 from neurometa.experiment import machine as machines
-from neurometa.meta import estimators
+from neurometa.meta import estimators, evolution
 from neurometa.meta.learner import Learner
 from neurometa.meta.trainer import Trainer, TrainerSettings
-from neurometa.plasticity import bptt, eprop, frozen, generator, hebbian, prototype
+from neurometa.plasticity import bptt, eprop, frozen, generator, prototype
 from neurometa.plasticity.base import Plasticity
 from neurometa.tasks import sinusoid
 from neurometa.tasks.augment import Augment
+from neurometa.tasks.base import ImageClasses
 from neurometa.tasks.omniglot import characters
 from neurometa.types import Network, TaskFamily
+
+PIXELS = 28
+"""Height and width of an Omniglot picture as it is shown."""
 
 
 class Question(NamedTuple):
@@ -52,6 +56,8 @@ def learner(experiment: config.Experiment, ways: int) -> Learner:
     _refuse_pairs(experiment)
     head = _head(experiment)
     net = _network(experiment, head)
+    if isinstance(experiment.plasticity, rules.TIMED):
+        net = network.averaged_last(net)
     rule, place = _plasticity(experiment.plasticity, net, ways), machines.machine(experiment)
     pieces = experiment.training.segments
     shown = net.on(place.by_hand)
@@ -68,7 +74,8 @@ def threads(experiment: config.Experiment) -> int:
 def _head(experiment: config.Experiment) -> int | None:
     """Classes that the slow readout knows; None where the rule writes it."""
     rule = experiment.plasticity
-    written = isinstance(rule, config.Prototype) or getattr(rule, "head", "own") == "zero"
+    readouts = config.Prototype | config.STDP | config.Reward | config.SOEL
+    written = isinstance(rule, readouts) or getattr(rule, "head", "own") == "zero"
     return None if written else experiment.task.ways
 
 
@@ -87,17 +94,12 @@ def trainer(experiment: config.Experiment, data: Path | None) -> Trainer:
     if estimator.needs_graph and not built.plasticity.exact_graph:
         raise UserError(
             f"estimator {_kind(experiment.estimator)} differentiates through the adaptation, "
-            f"which plasticity {_kind(experiment.plasticity)} does not allow: choose estimator first-order or reptile"
+            f"which plasticity {_kind(experiment.plasticity)} does not allow: choose estimator first-order, reptile or evolution"
         )
-    task = _training_task(experiment.task, data)
+    task = practice(experiment.task, data)
     _refuse_still(experiment, built)
     begin = built.placed(start.parameters(experiment, built.network))
     return Trainer(built, task, estimator, TrainerSettings(**settings), experiment.seed, begin)
-
-
-def training_task(experiment: config.Experiment, data: Path | None) -> TaskFamily:
-    """The task of the classes that are trained on."""
-    return _training_task(experiment.task, data)
 
 
 def question(experiment: config.Experiment) -> Question:
@@ -135,7 +137,8 @@ def unseen(experiment: config.Experiment, asked: Question, data: Path | None) ->
             f"split {split} given, but this learner was trained on split {task.split}, which showed it {len(seen)} of those characters: "
             f"evaluate on {task.split}, or train with --task.split {split}"
         )
-    return tasks.omniglot(data, "unseen", split, asked.ways, asked.shots, asked.queries, task.binary, False, None, asked.within_alphabet)
+    binary, within = isinstance(task, config.OmniglotStrokes) or task.binary, asked.within_alphabet
+    return _scanned(task, tasks.omniglot(data, "unseen", split, asked.ways, asked.shots, asked.queries, binary, False, None, within))
 
 
 def regression(task: config.Task) -> bool:
@@ -166,7 +169,8 @@ def describe(experiment: config.Experiment) -> str:
     return f"{_kind(built)} {'-'.join(map(str, layers))}, {unit}{time}"
 
 
-def _training_task(task: config.Task, data: Path | None) -> TaskFamily:
+def practice(task: config.Task, data: Path | None) -> TaskFamily:
+    """Build the task of the training classes."""
     if isinstance(task, config.Sinusoid):
         return tasks.Sinusoid(task.shots, task.queries)
     if isinstance(task, config.DelayedCue):
@@ -174,7 +178,14 @@ def _training_task(task: config.Task, data: Path | None) -> TaskFamily:
     augment = None if task.augment is None else Augment(task.augment.degrees, task.augment.scale, task.augment.shift_px)
     if isinstance(task, config.Glyphs):
         return tasks.glyphs("train", task.ways, task.shots, task.queries, task.binary, task.size, augment)
-    return tasks.omniglot(data, "train", task.split, task.ways, task.shots, task.queries, task.binary, task.rotations, augment)
+    binary = isinstance(task, config.OmniglotStrokes) or task.binary
+    shown = tasks.omniglot(data, "train", task.split, task.ways, task.shots, task.queries, binary, task.rotations, augment)
+    return _scanned(task, shown)
+
+
+def _scanned(task: config.Omniglot | config.OmniglotStrokes, pictures: ImageClasses) -> TaskFamily:
+    """The same pictures, under a slit where the task wants one."""
+    return tasks.Scanned(pictures, task.width, task.stride) if isinstance(task, config.OmniglotStrokes) else pictures
 
 
 def _network(experiment: config.Experiment, head: int | None) -> network.Stack:
@@ -203,6 +214,8 @@ def _shape(experiment: config.Experiment) -> tuple[int, ...]:
         return (_delayed_cue(experiment.task).inputs,)
     if isinstance(experiment.task, config.Sinusoid):
         return (1,)
+    if isinstance(experiment.task, config.OmniglotStrokes):
+        return (PIXELS * experiment.task.width,)
     side = _side(experiment)
     return (1, side, 1 if isinstance(experiment.encoding, config.Delta) else side)
 
@@ -211,6 +224,8 @@ def _steps(experiment: config.Experiment) -> int:
     """Time steps of the window; a conventional unit has no time."""
     if isinstance(experiment.network.neuron, config.ReLU):
         return 1
+    if isinstance(experiment.task, config.OmniglotStrokes):
+        return (PIXELS - experiment.task.width) // experiment.task.stride + 1
     if isinstance(experiment.task, config.DelayedCue):
         return _delayed_cue(experiment.task).steps
     return _side(experiment) if isinstance(experiment.encoding, config.Delta) else getattr(experiment.encoding, "steps", 1)
@@ -218,7 +233,7 @@ def _steps(experiment: config.Experiment) -> int:
 
 def _side(experiment: config.Experiment) -> int:
     """Height and width of a picture."""
-    return experiment.task.size if isinstance(experiment.task, config.Glyphs) else 28
+    return experiment.task.size if isinstance(experiment.task, config.Glyphs) else PIXELS
 
 
 def _encoder(experiment: config.Experiment) -> encode.Encoder:
@@ -249,8 +264,8 @@ def _plasticity(rule: config.Rule, net: Network, ways: int) -> Plasticity:
         return prototype.Prototype(ways)
     if isinstance(rule, config.Frozen):
         return frozen.Frozen()
-    if isinstance(rule, config.Hebbian):
-        return _hebbian(rule, ways)
+    if isinstance(rule, rules.Local):
+        return rules.local(rule, ways)
     _refuse_still_weights(rule, net)
     written = ways if rule.head == "zero" else None
     if isinstance(rule, config.EProp):
@@ -282,17 +297,9 @@ def _refuse_still_weights(rule: config.BPTT | config.EProp, net: Network) -> Non
         raise UserError(f'plasticity.fast is empty, so {kind} would change nothing: name patterns such as "*", or choose plasticity frozen')
 
 
-def _hebbian(rule: config.Hebbian, ways: int) -> hebbian.Hebbian:
-    if rule.trace and not rule.gated:
-        raise UserError(f"plasticity.trace = {rule.trace} is what a gate reaches back to: set plasticity.gated = true, or trace = 0")
-    change = {"hebb": hebbian.hebb, "oja": hebbian.oja, "memory": hebbian.memory}[rule.rule]
-    own = rule.head == "own"
-    return hebbian.Hebbian(
-        ways, change, rule.coefficients, own, rule.gated, rule.trace, rule.normalise, rule.eta, rule.keep, rule.alpha
-    )  # fmt: skip
-
-
-def _estimator(kind: config.Unrolled | config.FirstOrder | config.Reptile) -> estimators.Estimator:
+def _estimator(kind: config.Outer) -> estimators.Estimator:
+    if isinstance(kind, config.Evolution):
+        return evolution.Evolution(kind.directions, kind.sigma, kind.over)
     if isinstance(kind, config.Unrolled):
         return estimators.Unrolled()
     return estimators.FirstOrder() if isinstance(kind, config.FirstOrder) else estimators.Reptile()
@@ -304,7 +311,8 @@ def _refuse_pairs(experiment: config.Experiment) -> None:
     _refuse_segments(experiment)
     _refuse_regression(experiment)
     _refuse_raster(experiment)
-    if isinstance(rule, config.BPTT | config.EProp) and rule.rates != "fixed" and not isinstance(outer, config.Unrolled):
+    rules.refuse(experiment)
+    if isinstance(rule, config.BPTT | config.EProp) and rule.rates != "fixed" and not isinstance(outer, config.Unrolled | config.Evolution):
         raise UserError(
             f"estimator {_kind(outer)} gives learnt rates no gradient (plasticity.rates = {rule.rates!r}): "
             "choose estimator unrolled, or plasticity.rates = 'fixed'"
@@ -362,30 +370,37 @@ def _refuse_regression(experiment: config.Experiment) -> None:
 
 
 def _refuse_raster(experiment: config.Experiment) -> None:
-    """What a task of spikes over time needs, and what only goes with it."""
+    """What tasks of spikes over time need, and what only goes with them."""
     task, net, encoding = experiment.task, experiment.network, experiment.encoding
-    if isinstance(task, config.DelayedCue) != isinstance(encoding, config.Raster):
-        raise UserError(
-            f"encoding {_kind(encoding)} with task {_kind(task)} given: encoding raster goes with task delayed-cue, and it alone"
-        )
+    timed = isinstance(task, config.DelayedCue | config.OmniglotStrokes)
+    if timed != isinstance(encoding, config.Raster):
+        given = f"encoding {_kind(encoding)} with task {_kind(task)} given"
+        raise UserError(f"{given}: encoding raster goes with tasks delayed-cue and omniglot-strokes, and with no other")
     if isinstance(net, config.MLP) and net.last > _steps(experiment):
         raise UserError(f"network.last = {net.last} given for a window of {_steps(experiment)} steps, expected no more than that")
     if isinstance(net, config.MLP) and net.last and experiment.training.segments > 1:
         raise UserError(f"network.last = {net.last} with training.segments = {experiment.training.segments} given: choose segments 1")
-    if not isinstance(task, config.DelayedCue):
-        return
-    if isinstance(net, config.Conv):
-        raise UserError("network conv sees pictures, task delayed-cue has spikes over time: choose network mlp")
-    if isinstance(net.neuron, config.ReLU):
-        raise UserError("neuron relu has no time, task delayed-cue needs it: choose neuron lif or alif")
+    if isinstance(task, config.OmniglotStrokes) and task.width > PIXELS:
+        raise UserError(f"task.width = {task.width} given, expected at most {PIXELS}, the columns of a picture")
+    if timed and isinstance(net, config.Conv):
+        raise UserError(f"network conv sees pictures, task {_kind(task)} has spikes over time: choose network mlp")
+    if timed and isinstance(net.neuron, config.ReLU):
+        raise UserError(f"neuron relu has no time, task {_kind(task)} needs it: choose neuron lif or alif")
 
 
 def _refuse_still(experiment: config.Experiment, built: Learner) -> None:
     """Patterns of `training.trains` that move nothing."""
     names = list(built.init(torch.Generator()))
-    for pattern in experiment.training.trains or ("",):
+    _refuse_patterns("training.trains", experiment.training.trains, names)
+    if isinstance(experiment.estimator, config.Evolution):
+        moving = [name for name in names if any(fnmatchcase(name, pattern) for pattern in experiment.training.trains)]
+        _refuse_patterns("estimator.over", experiment.estimator.over, moving)
+
+
+def _refuse_patterns(field: str, patterns: tuple[str, ...], names: list[str]) -> None:
+    for pattern in patterns or ("",):
         if not any(fnmatchcase(name, pattern) for name in names):
-            raise UserError(f"training.trains names {pattern!r}, which matches nothing; expected a pattern over {', '.join(names)}")
+            raise UserError(f"{field} names {pattern!r}, which matches nothing; expected a pattern over {', '.join(names)}")
 
 
 def _readout_alone(rule: config.BPTT | config.EProp) -> bool:

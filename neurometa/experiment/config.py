@@ -273,6 +273,19 @@ class Sinusoid(_Strict, frozen=True, tag="sinusoid", tag_field="kind"):
         return 1
 
 
+class OmniglotStrokes(_Strict, frozen=True, tag="omniglot-strokes", tag_field="kind"):
+    """Omniglot characters as a moving scan: a slit passes over each, so that time carries the information."""
+
+    split: Literal["background-evaluation", "background-validation", "vinyals"] = "background-evaluation"
+    ways: Count = 5
+    shots: Count = 1
+    queries: Count = 5
+    rotations: bool = True
+    augment: Augment | None = None
+    width: Count = 1
+    stride: Count = 1
+
+
 class DelayedCue(_Strict, frozen=True, tag="delayed-cue", tag_field="kind"):
     """Store and recall: a cue, a long silence, a question; what each cue means is redrawn in every episode."""
 
@@ -287,7 +300,7 @@ class DelayedCue(_Strict, frozen=True, tag="delayed-cue", tag_field="kind"):
     noise: Fraction = 0.01
 
 
-Task = Glyphs | Omniglot | Sinusoid | DelayedCue
+Task = Glyphs | Omniglot | Sinusoid | DelayedCue | OmniglotStrokes
 
 
 class Prototype(_Strict, frozen=True, tag="prototype", tag_field="kind"):
@@ -343,7 +356,53 @@ class Hebbian(_Strict, frozen=True, tag="hebbian", tag_field="kind"):
     alpha: float = 1.0
 
 
-Rule = Prototype | Frozen | BPTT | EProp | Hebbian
+class STDP(_Strict, frozen=True, tag="stdp", tag_field="kind"):
+    """Spike-timing dependent plasticity of the readout, whose neuron of the label a teacher makes spike."""
+
+    teacher: Literal["spikes", "current"] = "spikes"
+    strength: Positive = 2.0
+    period: Count = 1
+    passes: Count = 1
+    a2_plus: Positive = 0.1
+    a2_minus: NotNegative = 0.02
+    a3_plus: NotNegative = 0.0
+    a3_minus: NotNegative = 0.0
+    tau_plus: Positive = 4.0
+    tau_minus: Positive = 4.0
+    tau_x: Positive = 20.0
+    tau_y: Positive = 20.0
+    offset: NotNegative = 0.0
+    bounds: Literal["additive", "multiplicative"] = "additive"
+    low: float = -1.0
+    high: float = 1.0
+    pairing: Literal["all-to-all", "nearest"] = "all-to-all"
+    coincident: bool = True
+    scale: Positive = 1.0
+
+
+class Reward(_Strict, frozen=True, tag="reward", tag_field="kind"):
+    """Three factors: guesses that are better rewarded than expected become likelier. The label is never seen."""
+
+    trials: Count = 20
+    rate: Positive = 1.0
+    greed: Positive = 5.0
+    forget: Annotated[float, Meta(gt=0, lt=1)] = 0.1
+    baseline: float = 0.2
+    scale: Positive = 1.0
+
+
+class SOEL(_Strict, frozen=True, tag="soel", tag_field="kind"):
+    """Three factors: a readout neuron whose error is too large updates its own synapses."""
+
+    passes: Count = 5
+    every: Count = 1
+    rate: Positive = 1.0
+    tau: Positive = 4.0
+    threshold: Positive = 0.1
+    scale: Positive = 1.0
+
+
+Rule = Prototype | Frozen | BPTT | EProp | Hebbian | STDP | Reward | SOEL
 
 
 class Unrolled(_Strict, frozen=True, tag="unrolled", tag_field="kind"):
@@ -356,6 +415,17 @@ class FirstOrder(_Strict, frozen=True, tag="first-order", tag_field="kind"):
 
 class Reptile(_Strict, frozen=True, tag="reptile", tag_field="kind"):
     """Move the initial weights towards the adapted ones."""
+
+
+class Evolution(_Strict, frozen=True, tag="evolution", tag_field="kind"):
+    """Antithetic evolution strategies: a gradient from trying, for rules that have none."""
+
+    directions: Count = 16
+    sigma: Positive = 0.1
+    over: tuple[str, ...] = ("*",)
+
+
+Outer = Unrolled | FirstOrder | Reptile | Evolution
 
 
 class Training(_Strict, frozen=True):
@@ -387,6 +457,7 @@ class Evaluation(_Strict, frozen=True):
     queries: Count = 5
     episodes: Count = 1000
     seed: int = 1
+    bits: Literal[2, 3, 4, 5, 6, 7, 8, 16, 32] = 32
 
 
 class Experiment(_Strict, frozen=True):
@@ -398,6 +469,6 @@ class Experiment(_Strict, frozen=True):
     network: Conv | MLP = Conv()
     encoding: Encoding = Direct()
     plasticity: Rule = Prototype()
-    estimator: Unrolled | FirstOrder | Reptile = Unrolled()
+    estimator: Outer = Unrolled()
     training: Training = Training()
     evaluation: Evaluation = Evaluation()

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from neurometa.errors import UserError
-from neurometa.experiment import atomic, build, checkpoint, folder
+from neurometa.experiment import atomic, build, checkpoint, folder, precision
 from neurometa.experiment.build import Question
 from neurometa.experiment.folder import Run
 from neurometa.experiment.progress import Watch
@@ -41,7 +41,7 @@ def ask(run: Run, asked: Question, episodes: int, seed: int, data: Path | None, 
     torch.set_num_threads(build.threads(run.experiment))
     task = build.unseen(run.experiment, asked, data)
     try:
-        summary = {**answer(run, saved.parameters(), task, asked, episodes, seed, watch), "step": saved.step}
+        summary = {**answer(run, saved.parameters(), task, asked, episodes, seed, watch, data), "step": saved.step}
     finally:
         watch.close()
     if not run.published:
@@ -58,13 +58,15 @@ def keep(path: Path, summary: dict[str, Any], watch: Watch) -> None:
     folder.write_json(path, summary)
 
 
-def answer(run: Run, params: Params, task: TaskFamily, asked: Question, episodes: int, seed: int, watch: Watch) -> dict[str, Any]:
+def answer(
+    run: Run, params: Params, task: TaskFamily, asked: Question, episodes: int, seed: int, watch: Watch, data: Path | None = None
+) -> dict[str, Any]:
     """Evaluate parameters on the task that was asked for; nothing is written."""
     if episodes < 2:
         raise UserError(f"{episodes} episodes given, expected at least 2: one episode has no interval")
     if not 0 <= seed < 2**63:
         raise UserError(f"seed {seed} given, expected a whole number from 0 to 2**63 - 1")
-    learner = build.learner(run.experiment, asked.ways)
+    learner = precision.rounded(run.experiment, build.learner(run.experiment, asked.ways), params, data)
     began = time.perf_counter()
     measured = evaluate(learner, params, task, episodes, torch.Generator().manual_seed(seed), watch.judged)
     return summarise(run, asked, measured, seed, time.perf_counter() - began)
@@ -82,6 +84,7 @@ def summarise(run: Run, asked: Question, measured: Evaluated, seed: int, wall_s:
     if asked.within_alphabet:
         flags += ["--within-alphabet"]
     kind, stated = ("mse", spread) if build.regression(run.experiment.task) else ("accuracy", percent)
+    bits = run.experiment.evaluation.bits
     return {
         "schema": SCHEMA,
         "experiment": run.experiment.name,
@@ -96,6 +99,7 @@ def summarise(run: Run, asked: Question, measured: Evaluated, seed: int, wall_s:
         "seed": seed,
         "split": split,
         "queries": asked.queries,
+        **({} if bits == 32 else {"bits": bits}),
         "wall_s": wall_s,
         "command": shlex.join(["neurometa", "evaluate", str(run.path), *map(str, flags)]),
     }

@@ -138,7 +138,7 @@ def _network(learner: Learner, params: Params) -> Stack:
 
 def _calibration(run: Run, learner: Learner, data: Path | None) -> Signal:
     """Pictures of training classes, encoded."""
-    task = build.training_task(run.experiment, data)
+    task = build.practice(run.experiment.task, data)
     generator = torch.Generator().manual_seed(run.experiment.seed)
     pictures: list[Tensor] = []
     while sum(map(len, pictures)) < CALIBRATION:

@@ -84,7 +84,7 @@ def _go(run: Run, trainer: Trainer, unseen: TaskFamily, data: Path | None, watch
         with contextlib.closing(Metrics(run, trainer.at)) as metrics:
             spent = _train(run, trainer, metrics, data, watch)
         watch.say(f"evaluating on {run.experiment.evaluation.episodes} episodes of unseen classes")
-        return _conclude(run, trainer, unseen, spent, watch)
+        return _conclude(run, trainer, unseen, spent, watch, data)
     except KeyboardInterrupt:
         raise Stopped(f"stopped; go on with `{resume_command(run, data)}`") from None
     finally:
@@ -147,10 +147,10 @@ def _last_good(run: Run) -> str:
     return f"the last good checkpoint, of step {checkpoint.read(run.checkpoint).step}, is {run.checkpoint}"
 
 
-def _conclude(run: Run, trainer: Trainer, unseen: TaskFamily, spent: dict[str, float], watch: Watch) -> dict[str, Any]:
+def _conclude(run: Run, trainer: Trainer, unseen: TaskFamily, spent: dict[str, float], watch: Watch, data: Path | None) -> dict[str, Any]:
     asked, seed = build.question(run.experiment), run.experiment.evaluation.seed
     params = trainer.parameters()
-    summary = evaluation.answer(run, params, unseen, asked, run.experiment.evaluation.episodes, seed, watch)
+    summary = evaluation.answer(run, params, unseen, asked, run.experiment.evaluation.episodes, seed, watch, data)
     evaluation.keep(run.evaluation(evaluation.name(run, asked, seed)), {**summary, "step": trainer.at}, watch)
     evaluation.draw(run, params, unseen)
     training = {"steps": trainer.at, "wall_s": spent["elapsed_s"], "cpu_s": spent["cpu_s"]}

@@ -61,7 +61,7 @@ def play(bundle: Bundle, given: np.ndarray, *, timed: bool, record: bool = True)
     network = bundle.network
     steps = check_input(bundle, given, timed)
     batch = given.shape[-1]
-    states = {one.name: _rest(bundle, one, given, batch) for one in network.populations}
+    states = {one.name: rest(bundle, one, given, batch) for one in network.populations}
     carry = {one.name: carrier(bundle, one) for one in network.synapses}
     sent = {INPUT: np.zeros((math.prod(network.input.shape), batch), np.uint8), **{name: state.z for name, state in states.items()}}
     held: dict[str, np.ndarray] = {}
@@ -91,7 +91,7 @@ def play(bundle: Bundle, given: np.ndarray, *, timed: bool, record: bool = True)
     return Played(spikes, counts, {name: state.v for name, state in states.items()}, largest)
 
 
-class _State(NamedTuple):
+class State(NamedTuple):
     """A population, as the kernel takes it."""
 
     u: np.ndarray
@@ -103,7 +103,7 @@ class _State(NamedTuple):
     vth: np.ndarray
 
 
-def _rest(bundle: Bundle, one: Population, given: np.ndarray, batch: int) -> _State:
+def rest(bundle: Bundle, one: Population, given: np.ndarray, batch: int) -> State:
     """A population at rest."""
     size, network = math.prod(one.shape), bundle.network
     du, dv, vth = (bundle.constant(value, size).astype(np.int64) for value in (one.du, one.dv, one.vth))
@@ -111,7 +111,7 @@ def _rest(bundle: Bundle, one: Population, given: np.ndarray, batch: int) -> _St
     if network.input.kind == "bias" and network.input.target == one.name:
         bias = given.astype(np.int64)
     u, v = np.zeros((size, batch), np.int32), np.full((size, batch), one.start, np.int32)
-    return _State(u, v, np.zeros((size, batch), np.uint8), du, dv, bias << one.bias_exp, vth)
+    return State(u, v, np.zeros((size, batch), np.uint8), du, dv, bias << one.bias_exp, vth)
 
 
 def check_input(bundle: Bundle, given: np.ndarray, timed: bool) -> int:

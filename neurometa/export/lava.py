@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from neurometa.errors import UserError
 from neurometa.export.bundle import Bundle, write
+from neurometa.export.learning import Learned
 
 VARIABLE = "NEUROMETA_LAVA"
 """Environment variable that names the environment, or its Python, if it lies elsewhere."""
@@ -77,6 +78,32 @@ def run(jobs: Sequence[Job], timeout_s: float = 300, python: Path | None = None)
         (folder / "jobs.json").write_text(json.dumps(described), encoding="utf-8")
         answer = call(["play", str(folder / "jobs.json")], timeout_s, python)
         return [_read(folder / f"{i}-out.npz", job, timing) for i, (job, timing) in enumerate(zip(jobs, answer["timing"], strict=True))]
+
+
+def learn(
+    jobs: Sequence[tuple[Bundle, np.ndarray, Mapping[str, np.ndarray]]], timeout_s: float = 300, python: Path | None = None
+) -> list[Learned]:
+    """Let synapses learn in Lava's fixed-point model, see `learning.learn`, whose arguments a job holds. Raises like `run`."""
+    with tempfile.TemporaryDirectory(prefix="neurometa-lava-") as name:
+        folder, described = Path(name), []
+        for i, (bundle, given, signals) in enumerate(jobs):
+            write(folder / f"{i}", bundle)
+            arrays: dict[str, Any] = {"given": given, **{f"signal/{key}": signal for key, signal in signals.items()}}
+            np.savez(folder / f"{i}-in.npz", **arrays)
+            named = {"bundle": folder / f"{i}", "input": folder / f"{i}-in.npz", "out": folder / f"{i}-out.npz"}
+            described.append({**{key: str(path) for key, path in named.items()}, "learn": True})
+        (folder / "jobs.json").write_text(json.dumps(described), encoding="utf-8")
+        call(["play", str(folder / "jobs.json")], timeout_s, python)
+        return [_learned(folder / f"{i}-out.npz") for i in range(len(jobs))]
+
+
+def _learned(path: Path) -> Learned:
+    found: dict[str, dict[str, np.ndarray]] = {"spikes": {}, "weights": {}, "tags": {}}
+    with np.load(path, allow_pickle=False) as arrays:
+        for key in arrays.files:
+            what, _, name = key.partition("/")
+            found[what][name] = arrays[key]
+    return Learned(**found)
 
 
 def check(timeout_s: float = 60) -> dict[str, Any]:

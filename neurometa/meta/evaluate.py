@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from neurometa.core.encode import Direct
-from neurometa.core.layer import Spiking
+from neurometa.core.layer import Spiking, TimeAverage
 from neurometa.core.loss import regression
 from neurometa.core.network import READOUT
 from neurometa.core.segments import whole
@@ -80,7 +80,7 @@ def _evaluated(
     learner = learner._replace(redeal=False)
     judged, family, at_once = learner, task, max(1, EXAMPLES_AT_ONCE // shown)
     same_each_time = learner.plasticity.readout_only and learner.encoder.fixed and not activity.measures
-    if same_each_time and isinstance(task, ImageClasses) and shown * episodes > task.count and not _fires(learner.network.split()[1]):
+    if same_each_time and isinstance(task, ImageClasses) and shown * episodes > task.count and not _in_time(learner.network.split()[1]):
         body, head = learner.network.split()
         family, at_once = task.embedded(lambda x: _embedding(learner, body, params, x, generator)), 50
         judged = learner._replace(network=head, encoder=Direct(1))
@@ -101,9 +101,9 @@ def _evaluated(
     return Evaluated(torch.cat(after), torch.cat(before), kept, activity.spikes, activity.rates, size)
 
 
-def _fires(head: Any) -> bool:
-    """Whether neurons follow the readout, so that its features are a window in time."""
-    return any(isinstance(layer, Spiking) for _, layer in head.layers)
+def _in_time(head: Any) -> bool:
+    """Whether neurons or the time average follow the readout, so that its features are a window in time."""
+    return any(isinstance(layer, Spiking | TimeAverage) for _, layer in head.layers)
 
 
 class _Activity(NamedTuple):

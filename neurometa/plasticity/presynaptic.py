@@ -36,6 +36,6 @@ def window(network: Network, slow: Params, support: Data) -> Given:
     if shown.output.ndim != 3:
         raise UserError(
             f"features of shape {tuple(shown.output.shape)} given, a window (time, n, features) expected: "
-            "build the network with its time average behind the readout (average = 'output')"
+            "move the time average behind the readout with `network.averaged_last`"
         )
     return Given(shown.output, shown.statistics)

@@ -72,11 +72,11 @@ def again(run: Reading, level: int = 2) -> str:
 
 
 def _flat(values: dict[str, object]) -> list[tuple[str, object]]:
-    names = {"format": "run format", "config": "configuration hash"}
+    names = {"format": "run format", "config": "configuration hash", "kernel_missing": "why no faster kernel"}
     found: list[tuple[str, object]] = []
     for key, value in values.items():
         if isinstance(value, dict):
             found += _flat(value)
-        else:
+        elif value is not None:
             found.append((names.get(key, key), ", ".join(map(str, value)) if isinstance(value, list) else value))
     return found

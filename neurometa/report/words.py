@@ -32,7 +32,8 @@ def steps(run: Reading) -> int | None:
 
 def written(run: Reading) -> bool:
     """Whether the plasticity makes the readout itself, so that before adaptation there is none and the answer is a guess."""
-    return part(run, "plasticity", "kind") == "prototype" or part(run, "plasticity", "head") == "zero"
+    writes = ("prototype", "stdp", "reward", "soel")
+    return part(run, "plasticity", "kind") in writes or part(run, "plasticity", "head") == "zero"
 
 
 def count(value: int | float, thing: str) -> str:
@@ -69,6 +70,8 @@ def material(run: Reading) -> str:
     kind = part(run, "task", "kind")
     if kind == "omniglot":
         return "handwritten characters (Omniglot)"
+    if kind == "omniglot-strokes":
+        return "handwritten characters (Omniglot), each seen through a slit that passes over it"
     if kind == "sinusoid":
         return "sines of other amplitudes and phases"
     return "printed characters drawn from a dozen typefaces" if kind == "glyphs" else f"the task {kind!r}"
@@ -101,6 +104,12 @@ def plasticity(run: Reading) -> str:
         return f"takes {count(rule.get('steps', 0), 'step')} of gradient descent on the examples, moving {moved}{start}"
     if kind == "hebbian":
         return "binds what it sees in each example to the example's name by a Hebbian rule; only its last layer moves"
+    if kind == "stdp":
+        return "strengthens a synapse of its last layer where a spike came just before a spike that a teacher evoked"
+    if kind == "reward":
+        return f"guesses {count(rule.get('trials', 0), 'time')} at each example, is told whether it was right, and changes its last layer"
+    if kind == "soel":
+        return "changes the synapses of those output neurons whose error is too large; only its last layer moves"
     return f"follows the rule {kind!r}"
 
 
@@ -110,6 +119,7 @@ def estimator(run: Reading) -> str:
         "unrolled": "by the exact gradient through the adaptation",
         "first-order": "by the gradient at the adapted weights (first order)",
         "reptile": "towards the adapted weights (Reptile)",
+        "evolution": "where random tries did better (evolution strategies)",
     }.get(str(part(run, "estimator", "kind")), f"by the estimator {part(run, 'estimator', 'kind')!r}")
 
 

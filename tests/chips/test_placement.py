@@ -10,6 +10,8 @@ from neurometa.chips.read import shipped
 from neurometa.energy.reach import Reach, convolution
 from neurometa.energy.traffic import route
 from neurometa.errors import UserError
+from tests.energy.nets import pictures
+from tests.energy.test_count import looped
 from tests.energy.test_estimate import counted
 
 LOIHI = shipped()["loihi1-davies2018"]
@@ -87,3 +89,19 @@ def test_messages_and_hops_are_those_of_every_spike_followed_alone():
     assert (found.axons_out, found.axons_in) == (pytest.approx(out), pytest.approx(into))
     assert (found.hops_east_west, found.hops_north_south) == (pytest.approx(across), pytest.approx(down))
     assert (found.load["conv"] + found.load["dense"]).sum() == pytest.approx(events) == pytest.approx(float(work.total.synaptic_events))
+
+
+@pytest.mark.parametrize("delay", [0, 1])
+def test_spikes_of_a_recurrent_population_go_to_each_of_its_cores(delay):
+    work, card = counted(looped(delay), pictures(4, 6)), limited(neurons_per_core=2)
+    found = route(card, work)
+    core, spikes = found.placement.core, {name: fired.numpy()[:, 0] for name, fired in work.firing.items()}
+    cores = {name: len(np.unique(where)) for name, where in core.items()}
+    assert cores == {"lif1": 3, "lif2": 2, "readout": 2}
+    back = spikes["lif1"].sum() * cores["lif1"]
+    ahead = spikes["lif1"].sum() * cores["lif2"] + spikes["lif2"].sum() * cores["readout"]
+    assert back > 0
+    assert found.axons_out == pytest.approx(back + ahead)
+    assert found.axons_in == pytest.approx(back + ahead + spikes["input"].sum() * cores["lif1"])
+    assert (found.load["conv"] + found.load["dense"]).sum() == pytest.approx(float(work.total.synaptic_events))
+    assert (found.placement.axons_in, found.placement.axons_out) == (6 + 5, 2 * (2 + 3))

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from neurometa.baselines.relu import ReLU
 from neurometa.core.constants import Free
-from neurometa.core.layer import Conv2d, Linear, Pool, Spiking
+from neurometa.core.layer import Conv2d, Linear, Pool, Spiking, TimeAverage
 from neurometa.core.network import Stack, conv_network
 from neurometa.core.neuron import LIF, SigmaDelta
 from neurometa.energy import spikes as spikes_
@@ -185,18 +185,44 @@ def test_a_layer_with_synapses_of_its_own_is_refused():
         stages(Stack((6,), layers, True), network.init(torch.Generator()))
 
 
-@pytest.mark.parametrize(
-    ("layer", "words"),
-    [
-        (Spiking(LIF(), STEPS, recurrent=True), "recurrent"),
-        (Spiking(LIF(), STEPS, delay=1), "delays its spikes"),
-        (Spiking(SigmaDelta(), STEPS), "messages of any size"),
-    ],
-)
-def test_neurons_whose_spikes_are_not_counted_are_refused(layer, words):
-    network = mlp()
-    with pytest.raises(UserError, match=f"layer own .*{words}"):
+def test_graded_spikes_are_refused():
+    network, layer = mlp(), Spiking(SigmaDelta(), STEPS)
+    with pytest.raises(UserError, match=r"layer own .*messages of any size"):
         stages(Stack((6,), (network.layers[0], ("own", layer), *network.layers[2:]), True), network.init(torch.Generator()))
+
+
+def looped(delay=0):
+    """6 inputs, 5 neurons that hear each other, 4 neurons, 3 readouts; spikes take `delay` steps to the next layer."""
+    first, second = Spiking(LIVELY, STEPS, recurrent=True, delay=delay), Spiking(LIVELY, STEPS, delay=delay)
+    layers = (("linear1", Linear(5)), ("lif1", first), ("linear2", Linear(4)), ("lif2", second), ("average", TimeAverage()))
+    return Stack((6,), (*layers, ("readout", Linear(3))), True)
+
+
+@pytest.mark.parametrize("delay", [0, 1])
+def test_spikes_that_come_back_or_late_are_counted_where_and_when_they_arrive(kernel, delay):
+    network, x = looped(delay), pictures(4, 6)
+    params, record, found = seen(network, x)
+    first, second = (record.z[name].numpy() for name in ("lif1", "lif2"))
+    assert min(first[:-1].sum(), second.sum()) > 5, "a silent network proves nothing"
+    assert (found.layers["linear1"].synaptic_events == STEPS * 5 * x.sum(1)).all()  # the input is never late
+    np.testing.assert_array_equal(found.layers["lif1.recurrent"].synaptic_events, 5 * first[:-1].sum((0, 2)))
+    np.testing.assert_array_equal(found.layers["linear2"].synaptic_events, 4 * first[: STEPS - delay].sum((0, 2)))
+    np.testing.assert_array_equal(found.layers["readout"].synaptic_events, 3 * second[: STEPS - delay].sum((0, 2)))
+    whole = total([means(counts) for counts in found.layers.values()])
+    assert whole.neuron_updates_active + whole.neuron_updates_inactive == STEPS * (5 + 4 + 3)  # each once, however many synapses feed it
+    assert whole.spikes == (first.sum() + second.sum()) / 4
+    assert means(found.layers["lif1.recurrent"]).dense_macs == STEPS * 5 * 5
+    plan = stages(network, params)
+    assert sum(stage.passes for stage in plan) == 3 - 2 * delay
+    assert sum(stage.neurons for stage in plan) == 5 + 4 + 3
+    assert sum(stage.weights for stage in plan) == 6 * 5 + 5 * 5 + 5 * 4 + 4 * 3
+
+
+def test_a_network_is_walked_through_once():
+    network = conv()
+    params = network.init(torch.Generator())
+    assert stages(network, params) is stages(network, {name: value + 1 for name, value in params.items()})
+    assert stages(network, {**params, "readout.weight": torch.ones(7, 16)})[-1].shape == (7,)
 
 
 @pytest.mark.parametrize("layer", [Conv2d(3, 5, padding=0), Conv2d(3, dilation=2), Pool(3, stride=2)])

@@ -39,7 +39,7 @@ def test_reptile_without_moving_weights_is_refused(experiment, rule):
 
 def test_a_rule_without_exact_graph_is_refused_where_the_estimator_needs_one(experiment, monkeypatch):
     monkeypatch.setattr(bptt.BPTT, "exact_graph", False)
-    refused(experiment(BPTT), "estimator unrolled", "plasticity bptt", "choose estimator first-order or reptile")
+    refused(experiment(BPTT), "estimator unrolled", "plasticity bptt", "choose estimator first-order, reptile or evolution")
     for estimator in ("first-order", "reptile"):
         assert build.trainer(experiment({**BPTT, "estimator.kind": estimator}), None).step().step == 1
 
@@ -67,6 +67,61 @@ def test_a_hebbian_learner_takes_any_ways_unless_each_synapse_has_a_coefficient(
     refused(experiment({**hebbian, "plasticity.coefficients": "synapse"}), "5 ways given", "3 ways it is trained on")
     refused(experiment({**hebbian, "plasticity.head": "own"}), "5 ways given")
     refused(experiment({**hebbian, "plasticity.trace": 0.5}), "plasticity.gated = true")
+
+
+@pytest.mark.parametrize("rule", ["stdp", "soel", "reward"])
+def test_local_rules_refuse_what_they_cannot_do(experiment, rule):
+    local = {"plasticity.kind": rule}
+    sines = {"task": {"kind": "sinusoid"}, "encoding": {"kind": "population"}}
+    refused(experiment({**local, **sines}), f"plasticity {rule}", "choose bptt or hebbian")
+    if rule == "reward":
+        refused(experiment({**local, "training.redeal": True}), "choose redeal false")
+        return
+    refused(experiment({**local, "network.features": "current"}), "choose features 'spikes'")
+    refused(experiment({**local, "network.normalise_features": True}), "choose normalise_features false")
+    refused(experiment({**local, "network.neuron": {"kind": "relu"}}), "choose neuron lif")
+
+
+def test_bounds_of_stdp_lie_around_zero(experiment):
+    for low, high in ((0.5, 1.0), (1.0, -1.0)):
+        refused(experiment({"plasticity": {"kind": "stdp", "low": low, "high": high}}), f"plasticity.low = {low}")
+
+
+@pytest.mark.parametrize("rule", [{"kind": "stdp"}, {"kind": "stdp", "teacher": "current", "bounds": "multiplicative"}, {"kind": "soel"}])
+def test_rules_of_spike_times_learn_and_are_judged_as_everywhere_else(experiment, rule, tmp_path):
+    _, summary = session.start(experiment({"plasticity": {**rule, "passes": 1}, "training.steps": 8}), tmp_path, None, Silent())
+    assert summary["accuracy"]["mean"] > 40
+    assert summary["before_adaptation"]["mean"] == pytest.approx(100 / 3)
+    assert summary["spikes_per_inference"] > 0
+
+
+def test_reward_explores_anew_in_every_episode_and_reproducibly(experiment, tmp_path):
+    made = experiment({"plasticity": {"kind": "reward", "trials": 4}, "training.steps": 3})
+    one, two = (session.start(made, tmp_path / name, None, Silent())[1] for name in "ab")
+    assert one["accuracy"] == two["accuracy"]
+    assert one["accuracy"]["mean"] > 100 / 3
+
+
+@pytest.mark.data
+def test_characters_pass_under_a_slit_and_are_judged_on_unseen_ones(experiment, real):
+    scanned = {"task": {"kind": "omniglot-strokes", "ways": 3, "queries": 2, "width": 2, "stride": 2}, "encoding": {"kind": "raster"}}
+    made = experiment({**scanned, "network.recurrent": True})
+    assert build.describe(made).endswith("raster encoding of 14 steps")
+    trainer = build.trainer(made, real)
+    assert trainer.learner.network.shape == (56,)
+    assert trainer.step().step == 1
+    asked = build.question(made)
+    assert build.unseen(made, asked, real).sample(torch.Generator(), 1).query.x.shape == (1, 6, 14, 56)
+    with pytest.raises(UserError, match="showed it"):
+        build.unseen(made, asked._replace(split="background-validation"), real)
+
+
+def test_a_scan_needs_time_and_its_own_encoding(experiment):
+    scanned = {"task": {"kind": "omniglot-strokes"}, "encoding": {"kind": "raster"}}
+    refused(experiment({**scanned, "encoding": {"kind": "rate"}}), "encoding raster goes with tasks delayed-cue and omniglot-strokes")
+    refused(experiment({**scanned, "network": {"kind": "conv"}}), "choose network mlp")
+    refused(experiment({**scanned, "network.neuron": {"kind": "relu"}}), "choose neuron lif")
+    refused(experiment({**scanned, "task.width": 29}), "expected at most 28")
 
 
 ZERO = {**BPTT, "plasticity.head": "zero"}
@@ -153,7 +208,11 @@ def test_every_network_takes_a_step_with_every_encoding(experiment, encoding, fe
 @pytest.mark.parametrize(
     ("rule", "estimator"),
     [
-        *((rule, estimator) for rule in ("prototype", "frozen", "bptt", "hebbian") for estimator in ("unrolled", "first-order")),
+        *(
+            (rule, estimator)
+            for rule in ("prototype", "frozen", "bptt", "hebbian", "stdp", "reward", "soel")
+            for estimator in ("unrolled", "first-order")
+        ),
         ("bptt", "reptile"),
     ],
 )

@@ -3,9 +3,14 @@
 import pytest
 import torch
 
+from neurometa.core.encode import Direct
+from neurometa.core.network import averaged_last, mlp_network
 from neurometa.meta.adapt import outcomes
 from neurometa.meta.estimators import Unrolled
 from neurometa.meta.learner import Learner
+from neurometa.plasticity.pairing import Pairing
+from neurometa.plasticity.reward import RewardModulated
+from neurometa.plasticity.stdp import STDP, Teacher
 from neurometa.types import Episode, Params
 from tests.meta.learners import BUILDERS, RULES, assert_spiking, made, problem
 from tests.small import SMOOTH
@@ -49,6 +54,29 @@ def test_meta_gradient_equals_finite_differences_for_every_parameter(build: str,
         assert found == pytest.approx(slope, rel=1e-5, abs=1e-8), name
         shifts_all_features = rule == "prototype" and build == "conv" and name == "norm2.shift"  # no distance changes
         assert abs(found) > 1e-6 or shifts_all_features, f"{name} has no gradient: nothing was checked"
+
+
+SPIKING = {
+    "stdp": STDP(2, Pairing(offset=0.2, a3_plus=0.05), Teacher(SMOOTH), 2),
+    "soft bounds": STDP(2, Pairing(multiplicative=True, nearest=True)),
+    "reward": RewardModulated(2, 6),
+}
+"""Rules of the readout that are given a window or noise."""
+
+
+@pytest.mark.parametrize("rule", SPIKING)
+def test_meta_gradients_of_rules_in_time_equal_finite_differences(rule: str) -> None:
+    network = averaged_last(mlp_network((1, 4, 4), (7, 6), neuron=SMOOTH, steps=5, outputs=None))
+    learner = Learner(network, SPIKING[rule], Direct(5))
+    slow, episodes = problem(learner, 2)
+    outcome, gradient = Unrolled()(learner, slow, episodes)
+    assert bool(outcome.finite == 1)
+    for seed, name in enumerate(slow):
+        way = torch.randn(slow[name].shape, generator=torch.Generator().manual_seed(seed)).abs() * gradient[name].sign()
+        slope = (loss(learner, moved(slow, name, way, H), episodes) - loss(learner, moved(slow, name, way, -H), episodes)) / (2 * H)
+        found = float((gradient[name] * way).sum())
+        assert found == pytest.approx(slope, rel=1e-5, abs=1e-8), name
+        assert abs(found) > 1e-7, f"{name} has no gradient: nothing was checked"
 
 
 @pytest.mark.parametrize("build", BUILDERS)

@@ -13,7 +13,8 @@ from neurometa_lava.bundle import Refused, read
 from neurometa_lava.guard import Guard
 
 JOBS = """JSON: a list of {"bundle": folder, "input": .npz, "out": .npz to write, "arithmetic": "fixed" or "float", "stock": true for nothing but
-Lava's own processes, one sample after another}; an input has `given`, (steps, n, batch), or (n, batch) to be held"""
+Lava's own processes, one sample after another, "learn": true to let synapses learn}; an input has `given`, (steps, n, batch), or (n, batch)
+to be held, or to learn (steps, n), and `signal/<name>`"""
 
 
 def main() -> int:
@@ -49,18 +50,28 @@ def _play(asked: argparse.Namespace) -> dict:
 
 def _job(bundle, job: dict) -> dict:
     """One window; its timing."""
+    from neurometa_lava.learn import learn
     from neurometa_lava.play import play
 
     with np.load(job["input"], allow_pickle=False) as file:
         given = file["given"]
+        signals = {key.partition("/")[2]: file[key] for key in file.files if key.startswith("signal/")}
+    if job.get("learn"):
+        learned = learn(bundle, given, signals)
+        parts = {"spikes": learned.spikes, "weights": learned.weights, "tags": learned.tags}
+        _save(pathlib.Path(job["out"]), {f"{what}/{name}": array for what, found in parts.items() for name, array in found.items()})
+        return learned.timing
     played = play(bundle, given, timed=given.ndim == 3, arithmetic=job.get("arithmetic", "fixed"), stock=job.get("stock", False))
     arrays = {f"spikes/{name}": np.packbits(spikes, axis=-1) for name, spikes in played.spikes.items()}
     arrays.update({f"potential/{name}": v for name, v in played.potential.items()})
-    out = pathlib.Path(job["out"])
+    _save(pathlib.Path(job["out"]), arrays)
+    return played.timing
+
+
+def _save(out: pathlib.Path, arrays: dict) -> None:
     beside = out.with_name(f".{out.name}.part.npz")
     np.savez(beside, **arrays)
     os.replace(beside, out)
-    return played.timing
 
 
 def _check() -> dict:

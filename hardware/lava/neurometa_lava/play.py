@@ -79,7 +79,7 @@ def _together(bundle: Bundle, given: np.ndarray, steps: int, arithmetic: str) ->
             (source if one["source"] == "input" else neurons[one["source"]]).s_out.connect(between.s_in)
             between.a_out.connect(neurons[one["target"]].a_in)
         last = neurons[network["populations"][-1]["name"]]
-        timing = _run(last, steps, arithmetic)
+        timing = run(last, steps, arithmetic)
         spikes, potential = {}, {}
         for name, path in paths.items():
             with np.load(path) as kept:
@@ -127,7 +127,7 @@ def _one(bundle: Bundle, given: np.ndarray, steps: int, timed: bool, arithmetic:
         for name in neurons:
             kept[name] = sinks[name].data.get().T.astype(bool), np.array(neurons[name].v.get())
 
-    timing = _run(last, steps, arithmetic, collect)
+    timing = run(last, steps, arithmetic, collect)
     return Played({name: spikes for name, (spikes, _) in kept.items()}, {name: v for name, (_, v) in kept.items()}, timing)
 
 
@@ -165,7 +165,7 @@ def constants(bundle: Bundle, one: dict, given: np.ndarray, batch: "int | None",
     }
 
 
-def _run(process, steps: int, arithmetic: str, collect=lambda: None) -> dict:
+def run(process, steps: int, arithmetic: str, collect=lambda: None) -> dict:
     """Compile, run, collect, stop; seconds of each."""
     from lava.magma.core.run_conditions import RunSteps
     from lava.magma.core.run_configs import Loihi2SimCfg
@@ -177,5 +177,6 @@ def _run(process, steps: int, arithmetic: str, collect=lambda: None) -> dict:
         ran = time.perf_counter()
         collect()
     finally:
-        process.stop()
+        if getattr(process, "_runtime", None) is not None:  # otherwise it never came so far, and stopping would hide why
+            process.stop()
     return {"run_s": ran - began, "collect_s": time.perf_counter() - ran}

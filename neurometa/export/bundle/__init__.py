@@ -2,6 +2,6 @@
 
 from neurometa.export.bundle.check import check
 from neurometa.export.bundle.files import read, write
-from neurometa.export.bundle.schema import Bundle, Input, Learning, Network, Population, Readout, Synapses
+from neurometa.export.bundle.schema import Bundle, Input, Learning, Modulation, Network, Population, Readout, Synapses
 
-__all__ = ["Bundle", "Input", "Learning", "Network", "Population", "Readout", "Synapses", "check", "read", "write"]
+__all__ = ["Bundle", "Input", "Learning", "Modulation", "Network", "Population", "Readout", "Synapses", "check", "read", "write"]

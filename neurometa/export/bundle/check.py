@@ -6,6 +6,7 @@ from typing import NoReturn
 import numpy as np
 
 from neurometa.errors import UserError
+from neurometa.export.bundle import rule
 from neurometa.export.bundle.schema import INPUT, Bundle, Network, Population, Synapses
 
 RANGES = {"mixed": (-256, 255), "excitatory": (0, 255), "inhibitory": (-255, 0)}
@@ -57,6 +58,9 @@ def _check_ends(network: Network, populations: dict[str, Population]) -> None:
                 _refuse(f"{one.name} has the {end} {getattr(one, end)}", f"one of {', '.join(sorted(known))}")
         if one.source == INPUT and network.input.kind == "bias":
             _refuse(f"{one.name} carries spikes of an input of kind bias", "an input of kind spikes")
+        if one.learning:
+            rule.parse(one.learning.dw, f"dw of {one.name}")
+            rule.parse(one.learning.dt, f"dt of {one.name}")
         if one.learning and one.kind != "dense":
             _refuse(f"{one.name} is a convolution that learns", "dense synapses where weights move")
     if network.readout.population not in populations:

@@ -39,6 +39,24 @@ class Input(_Strict, frozen=True):
     target: str = ""
 
 
+class Modulation(_Strict, frozen=True):
+    """What neurons send to the synapses that learn, beside their spikes: three values of 0..127 a step, named y1, y2, y3 in the rules.
+
+    Attributes:
+        y1: "surrogate": `height` while the potential before its reset is nearer than `width` to the threshold; or "trace" of own spikes.
+        height: see y1; or what a spike adds to the trace, which saturates at 127.
+        width: see y1, in units of the threshold.
+        decay: of the trace, over 4096.
+        signal: name of the input that brings each neuron a signed third factor L, -127..127: y2 = max(0, -L), y3 = max(0, L).
+    """
+
+    y1: Literal["surrogate", "trace"]
+    signal: Name
+    height: Impulse = 1
+    width: Threshold = 0
+    decay: Decay = 0
+
+
 class Population(_Strict, frozen=True):
     """Neurons, u and v being 24-bit integers; `emulator.py` has the equation.
 
@@ -50,6 +68,7 @@ class Population(_Strict, frozen=True):
         bias: name of an array of mantissas (13 bits, signed), "" for none.
         bias_exp: exponent of the bias.
         onset: time step, counted from 0, before which the state is set to zero: when the first input arrives here.
+        modulation: what the neurons send to rules with a third factor, None for nothing.
         start: potential at the very beginning; far below zero, it keeps a bias from making spikes before the onset.
     """
 
@@ -62,6 +81,7 @@ class Population(_Strict, frozen=True):
     bias_exp: Annotated[int, Meta(ge=0, le=7)] = 0
     onset: Annotated[int, Meta(ge=0, le=4096)] = 0
     start: Annotated[int, Meta(gt=-(1 << 23), lt=1 << 23)] = 0
+    modulation: Modulation | None = None
 
 
 class Learning(_Strict, frozen=True):
@@ -70,8 +90,8 @@ class Learning(_Strict, frozen=True):
     Attributes:
         dw, dt: change of the weight and of the synapse's tag; "" for none.
         x1_impulse, x1_tau, x2_impulse, x2_tau: presynaptic traces; a tau of 0 forgets at once.
-        y1_impulse, y1_tau, y2_impulse, y2_tau, y3_impulse, y3_tau: postsynaptic traces of a rule without third factor.
-        third_factor: name of the input that brings y1, y2, y3 of every postsynaptic neuron, "" where traces of its spikes are used.
+        y1_impulse, y1_tau, y2_impulse, y2_tau, y3_impulse, y3_tau: traces of postsynaptic spikes, for a rule without third factor; where
+            the target has a `modulation`, y1, y2 and y3 are what it sends.
         seed: of the stochastic rounding of traces.
     """
 
@@ -87,7 +107,6 @@ class Learning(_Strict, frozen=True):
     y2_tau: Tau = 0
     y3_impulse: Impulse = 0
     y3_tau: Tau = 0
-    third_factor: str = ""
     seed: Annotated[int, Meta(ge=0, le=2**31 - 1)] = 1
 
 

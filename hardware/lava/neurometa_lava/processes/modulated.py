@@ -1,0 +1,56 @@
+"""A LIF neuron that sends y1, y2 and y3 to synapses that learn: the stock LearningLIF of lava-nc 0.10 never sends anything."""
+
+import numpy as np
+from lava.magma.core.model.py.ports import PyOutPort
+from lava.magma.core.model.py.type import LavaPyType
+from lava.magma.core.process.ports.ports import OutPort
+from lava.magma.core.process.variable import Var
+from lava.proc.lif.models import PyLifResetModelBitAcc
+from lava.proc.lif.process import LIFReset
+
+
+class ModulatedLIF(LIFReset):
+    """LIFReset with `modulation` (as in bundle.json) and `signal`, third factors int (steps, n), given as `proc_params`; integers only."""
+
+    def __init__(self, *, shape, **words):
+        super().__init__(shape=shape, **words)
+        self.s_out_bap, self.s_out_y1, self.s_out_y2, self.s_out_y3 = (OutPort(shape=shape) for _ in range(4))
+        self.y1 = Var(shape=shape, init=0)
+
+
+class ModulatedFixed(PyLifResetModelBitAcc):
+    """Integers: the stock neuron's arithmetic, and what it sends to its synapses."""
+
+    implements_process = ModulatedLIF
+
+    s_out_bap: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, bool, precision=1)
+    s_out_y1: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=7)
+    s_out_y2: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=7)
+    s_out_y3: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=7)
+    y1: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=7)
+
+    def run_spk(self):
+        """One step: stock dynamics, then y1 from the potential before its reset or from own spikes, y2 and y3 from the signal."""
+        arriving = self.a_in.recv()
+        if (self.time_step % self.reset_interval) == self.reset_offset:
+            self.u *= 0
+            self.v *= 0
+        self.scale_bias()
+        if not self.isthrscaled:
+            self.scale_threshold()
+        self.subthr_dynamics(activation_in=arriving)
+        spikes = self.spiking_activation()
+        before = np.array(self.v, dtype=np.int64)
+        self.reset_voltage(spike_vector=spikes)
+        rule, signal = self.proc_params["modulation"], self.proc_params["signal"][self.time_step - 1]
+        if rule["y1"] == "surrogate":
+            near = np.abs(before - self.effective_vth) < rule.get("width", 0) << 6
+            self.y1 = (rule.get("height", 1) * near).astype(np.int32)
+        else:
+            kept = (self.y1.astype(np.int64) * (4096 - rule.get("decay", 0))) >> 12
+            self.y1 = np.minimum(kept + rule.get("height", 1) * spikes, 127).astype(np.int32)
+        self.s_out_bap.send(spikes)
+        self.s_out_y1.send(self.y1)
+        self.s_out_y2.send(np.maximum(-signal, 0).astype(np.int32))
+        self.s_out_y3.send(np.maximum(signal, 0).astype(np.int32))
+        self.s_out.send(spikes)
