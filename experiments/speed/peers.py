@@ -64,7 +64,8 @@ def meta_gradient(
     """Mean query loss over tasks and its gradient with respect to `slow`."""
     slow = {name: value.detach().requires_grad_() for name, value in slow.items()}
     tasks, total = len(episodes.support.y), torch.zeros(())
-    for support_x, support_y, query_x, query_y in zip(*episodes.support, *episodes.query, strict=True):
+    support, query = episodes
+    for support_x, support_y, query_x, query_y in zip(support.x, support.y, query.x, query.y, strict=True):
         fast = {name: value.clone() for name, value in slow.items()}
         body = (lambda params, x: x) if readout_only else (lambda params, x: features(case, params, x))
         if readout_only:
@@ -74,9 +75,9 @@ def meta_gradient(
             loss = F.cross_entropy(_readout(fast, body(fast, support_x)), support_y)
             gradients = torch.autograd.grad(loss, [fast[name] for name in moving], create_graph=second_order)
             fast |= {name: fast[name] - RATE * g for name, g in zip(moving, gradients, strict=True)}
-        query = F.cross_entropy(_readout(fast, body(fast, query_x)), query_y) / tasks
-        query.backward()
-        total = total + query.detach()
+        loss = F.cross_entropy(_readout(fast, body(fast, query_x)), query_y) / tasks
+        loss.backward()
+        total = total + loss.detach()
     return total, {name: value.grad for name, value in slow.items() if value.grad is not None}
 
 
