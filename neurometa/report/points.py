@@ -75,7 +75,9 @@ def _of_run(folder: Path) -> list[Point]:
     task, bits = summary["task"], config.get("evaluation", {}).get("bits", 32)
     spiking = config.get("network", {}).get("neuron", {}).get("kind", "lif") != "relu"
     name = f"{task['kind']}, {task['ways']}-way {task['shots']}-shot"
-    accuracy = summary["accuracy"]
+    accuracy = summary.get("accuracy")
+    if not accuracy:
+        raise UserError(f"{folder} has no accuracy in its summary.json (a regression?): a trade-off takes classifications")
     groups: dict[tuple[str, str, int | None], list[dict[str, Any]]] = {}
     for one in answer["estimates"]:
         if one["energy_nj"]["value"] > 0:
