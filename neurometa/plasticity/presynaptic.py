@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from neurometa.core.layer import TimeAverage
 from neurometa.errors import UserError
 from neurometa.types import Data, Network, Params
 
@@ -22,7 +23,11 @@ def features(network: Network, slow: Params, support: Data) -> Given:
     """The activity that reaches the readout, averaged over time: (n, features)."""
     body, head = network.split()
     shown = body.run(slow, network.signal(support.x))
-    return Given(head.run({}, head.signal(shown.output)).output, shown.statistics)
+    signal = head.signal(shown.output)
+    for _, layer in getattr(head, "layers", ()):
+        if isinstance(layer, TimeAverage):  # behind the readout, with which it commutes
+            signal = layer.apply({}, signal, {})[0]
+    return Given(signal.values, shown.statistics)
 
 
 def window(network: Network, slow: Params, support: Data) -> Given:
