@@ -14,12 +14,13 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from neurometa.core.encode import Direct, Raster
 from neurometa.core.network import averaged_last
-from neurometa.experiment import build, config, load
+from neurometa.experiment import build, config, load, start
 from neurometa.experiment.build import Question
 from neurometa.meta.adapt import outcomes
 from neurometa.meta.learner import Learner
@@ -36,12 +37,12 @@ ROWS: dict[str, dict[str, Any]] = {
     "hebbian-one": {"kind": "hebbian", "rule": "oja", "coefficients": "one"},
     "hebbian-gated": {"kind": "hebbian", "rule": "oja", "coefficients": "feature", "gated": True},
     "fast-weights": {"kind": "hebbian", "rule": "memory", "coefficients": "feature"},
-    "stdp": {"kind": "stdp", "offset": 0.5},
-    "stdp-plain": {"kind": "stdp"},
-    "stdp-triplet": {"kind": "stdp", "offset": 0.5, "a3_plus": 0.1, "a3_minus": 0.02},
-    "stdp-soft": {"kind": "stdp", "offset": 0.5, "bounds": "multiplicative"},
-    "stdp-current": {"kind": "stdp", "offset": 0.5, "teacher": "current"},
-    "reward": {"kind": "reward", "trials": 20},
+    "stdp": {"kind": "stdp", "offset": 0.5, "scale": 0.05},
+    "stdp-plain": {"kind": "stdp", "scale": 0.05},
+    "stdp-triplet": {"kind": "stdp", "offset": 0.5, "scale": 0.05, "a3_plus": 0.1, "a3_minus": 0.02},
+    "stdp-soft": {"kind": "stdp", "offset": 0.5, "scale": 0.05, "bounds": "multiplicative"},
+    "stdp-current": {"kind": "stdp", "offset": 0.5, "scale": 0.05, "teacher": "current"},
+    "reward": {"kind": "reward", "trials": 20, "scale": 0.3},
     "soel": {"kind": "soel"},
     "anil": {"kind": "bptt", "steps": 5, "rate": 0.4, "rates": "learnt", "fast": READOUT_ALONE, "head": "zero"},
 }
@@ -71,11 +72,14 @@ def experiment(name: str, steps: int, seed: int, estimator: str, trains: list[st
         "network": json.loads(json.dumps(load_table(shared, "network"))),
         "encoding": {"kind": "direct", "steps": shared.encoding.steps},
         "plasticity": rule,
-        "estimator": {"kind": estimator, **({"over": trains or [f"{rule['kind']}.*"]} if estimator == "evolution" else {})},
+        "estimator": {
+            "kind": estimator,
+            **({"over": trains or [f"{rule['kind']}.*"], "sigma": 0.2, "directions": 8} if estimator == "evolution" else {}),
+        },
         "training": {
             "steps": steps,
             "tasks": 8,
-            "learning_rate": 0.05,
+            "learning_rate": 0.1,
             "clip": 1.0,
             "start": BODY,
             "trains": trains or [f"{rule['kind']}.*"],
@@ -89,6 +93,12 @@ def load_table(experiment: config.Experiment, table: str) -> Any:
     import tomllib
 
     return tomllib.loads(load.dump(experiment))[table]
+
+
+def begun(made: config.Experiment) -> Params:
+    """The parameters that an experiment begins with: the shared network's, and the rule's constants as set by hand."""
+    learner = build.learner(made, made.task.ways)
+    return {**learner.init(torch.Generator().manual_seed(made.seed)), **start.parameters(made, learner.network)}
 
 
 class Folded(NamedTuple):
@@ -117,6 +127,17 @@ def embedded(made: config.Experiment, params: Params, data: Path | None, ways: i
     return pictures.embedded(lambda x: body.run(params, body.signal(x)).output.movedim(0, 1).flatten(1))
 
 
+def windows(data: Path | None, kept: Path | None) -> Tensor:
+    """Spikes of the shared network for each unseen character, (characters, drawings, steps * features); read from `kept` if it exists."""
+    if kept and kept.exists():
+        return torch.from_numpy(np.load(kept)).float()
+    first = experiment("stdp", 1, 0, "unrolled")
+    found = embedded(first, begun(first), data, 5, 1).images
+    if kept:
+        np.save(kept, found.to(torch.uint8).numpy())
+    return found
+
+
 @torch.no_grad()
 def judged(made: config.Experiment, params: Params, family: ImageClasses, episodes: int, seed: int = SEED) -> Tensor:
     """Accuracy in percent of each episode."""
@@ -129,11 +150,11 @@ def judged(made: config.Experiment, params: Params, family: ImageClasses, episod
     if not timed:  # rules of counts see the average of the window, as in the network that averages first
         learner = whole._replace(network=whole.network.split()[1], encoder=Direct(1), redeal=False)
     generator, found = torch.Generator().manual_seed(seed), []
-    for start in range(0, episodes, 50):
-        drawn = family.sample(generator, min(50, episodes - start))
+    for first in range(0, episodes, 50):
+        drawn = family.sample(generator, min(50, episodes - first))
         if not timed:
             drawn = Episode(*(data._replace(x=data.x.unflatten(-1, (steps, -1)).mean(-2)) for data in drawn))
-        noise = torch.Generator().manual_seed(seed + 1 + start)
+        noise = torch.Generator().manual_seed(seed + 1 + first)
         outcome = outcomes(learner, Learner.adapt, params, learner.encode(drawn, noise))
         if not bool(outcome.finite.all()):
             raise ValueError(f"{made.name} diverged")
@@ -150,7 +171,7 @@ def row(name: str, families: dict[str, ImageClasses], steps: int, seed: int, est
     """One line of the table: by hand, trained, and the paired difference, on each task."""
     made = experiment(name, steps, seed, estimator)
     trainer = build.trainer(made, data)
-    start = {key: value.clone() for key, value in trainer.parameters().items()}
+    by_hand = begun(made)
     began = time.process_time()
     while not trainer.done:
         trainer.step()
@@ -158,7 +179,7 @@ def row(name: str, families: dict[str, ImageClasses], steps: int, seed: int, est
     constants = {key: value.mean().item() for key, value in end.items() if key.startswith(f"{ROWS[name]['kind']}.")}
     found: dict[str, Any] = {"row": name, "estimator": estimator, "seed": seed, "steps": steps, "cpu_s": spent, "constants": constants}
     for task, family in families.items():
-        hand, trained = (judged(made, params, family, episodes) for params in (start, end))
+        hand, trained = (judged(made, params, family, episodes) for params in (by_hand, end))
         found[task] = {"by hand": spread(hand), "trained": spread(trained), "gain": spread(trained - hand)}
     return found
 
@@ -173,14 +194,13 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=1000)
     parser.add_argument("--tasks", default="5w1s,20w1s")
     parser.add_argument("--data", type=Path)
+    parser.add_argument("--windows", type=Path, help="file (.npy) in which the shared network's spikes are kept between calls")
     parser.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    first = experiment("stdp", 1, 0, "unrolled")
-    params = build.trainer(first, asked.data).parameters()
-    whole = embedded(first, params, asked.data, 5, 1)
+    whole = windows(asked.data, asked.windows)
     sizes = {task: [int(n) for n in task.rstrip("s").split("w")] for task in asked.tasks.split(",")}
-    families = {task: whole.__class__(whole.images, ways, shots, 5) for task, (ways, shots) in sizes.items()}
+    families = {task: ImageClasses(whole, ways, shots, 5) for task, (ways, shots) in sizes.items()}
     for name in asked.rows.split(","):
         for seed in map(int, asked.seeds.split(",")):
             found = row(name, families, asked.steps, seed, asked.estimator, asked.episodes, asked.data)

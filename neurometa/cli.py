@@ -150,6 +150,72 @@ def report(
     _out(str(written))
 
 
+@app.command()
+def plot(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="tradeoff, learning or raster.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders; for a trade-off, estimated ones.")],
+    out: Annotated[Path | None, typer.Option(help="File to write; without a suffix .pdf, .svg and .png. Default KIND, here.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Draw one figure from run folders.
+
+    A trade-off sets energy against accuracy, and latency in a second figure, and prints the least energy of each side at each accuracy.
+    """
+    from neurometa.report import plot as drawing
+
+    files, found = drawing.write(kind, paths, out)
+    if as_json:
+        return _json({"files": [str(file) for file in files], "least": found})
+    for line in [*map(str, files), *drawing.table(found)]:
+        _out(line)
+
+
+@app.command(context_settings={"ignore_unknown_options": True})
+def sweep(
+    what: Annotated[list[str], typer.Argument(metavar="FILE.toml [--FIELD VALUE]...", help="An experiment.")],
+    grid: Annotated[list[str], typer.Option(metavar="KEY=A,B,C", help="A field and its values; may be repeated.")],
+    out: Annotated[Path, typer.Option(help="Folder in which the run folders are made.")] = Path("runs"),
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train every combination of some fields' values, one run folder each.
+
+    Given again, the same command goes on where it stood.
+    """
+    from neurometa.experiment import override, progress, session
+    from neurometa.experiment import sweep as sweeping
+
+    positional, overrides = override.split(what)
+    if len(positional) != 1:
+        raise UserError(
+            f"sweep takes one experiment file, given {' '.join(positional) or 'nothing'}: write `neurometa sweep FILE.toml --grid KEY=A,B`"
+        )
+    try:
+        found = sweeping.run(sweeping.points(Path(positional[0]), grid, overrides), out, data, progress.watch(quiet=as_json))
+    except session.Stopped as stopped:
+        raise typer.Exit(_complain(f"{stopped}, or give the same sweep again", 130)) from None
+    if as_json:
+        return _json({"runs": [{"run": str(run.path), "summary": summary} for run, summary in found]})
+    for run, summary in found:
+        _out(f"{run.path}: {summary['accuracy']['mean']:.2f} ± {summary['accuracy']['ci95']:.2f} %")
+
+
+@app.command()
+def cite(path: RunArgument, as_json: JsonOption = False) -> None:
+    """Print BibTeX of what a run rests on.
+
+    Its rule, its outer loop, its data, and the sources of the chips on which it was estimated.
+    """
+    from neurometa.report import cite as citing
+
+    works, missing = citing.entries(path)
+    if as_json:
+        return _json({"works": works, "missing": missing})
+    _out(citing.bibtex(works))
+    for part in missing:
+        _out(f"% no work is known here for {part}")
+
+
 @app.command("list")
 def list_(
     what: Annotated[str, typer.Argument(metavar="WHAT", help="plasticity, estimators, tasks, networks, chips or kernels.")],
@@ -170,7 +236,7 @@ def list_(
 @app.command()
 def export(
     path: RunArgument,
-    to: Annotated[str, typer.Option(help="loihi.")],
+    to: Annotated[str, typer.Option(help="loihi or nir.")],
     out: Annotated[Path, typer.Option(help="Folder to write.")],
     verify: Annotated[str | None, typer.Option(help="emulator or lava: judge what was exported beside the float learner.")] = None,
     episodes: Annotated[int | None, typer.Option(min=2, help="Episodes of that; default 100, in Lava 20.")] = None,
@@ -179,20 +245,26 @@ def export(
     given: Annotated[str, typer.Option("--input", help="spikes or bias (currents); default spikes where the input is 0 or 1.")] = "auto",
     hard_reset: Annotated[bool, typer.Option("--hard-reset", help="Export a subtractive reset as a hard one.")] = False,
     timeout_s: Annotated[float, typer.Option(help="Seconds for each window that Lava plays.")] = 600,
+    dt: Annotated[float, typer.Option(help="Length of a time step in seconds, for NIR.")] = 1e-4,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a trained learner as Loihi's integers.
+    """Write a trained learner as Loihi's integers, or as a NIR graph.
 
-    The folder holds bundle.json and arrays.npz; docs/loihi.md describes them. With --verify the learner is judged on episodes of unseen
+    For Loihi the folder holds bundle.json and its arrays, for NIR model.nir. With --verify the learner is judged on episodes of unseen
     classes before and after, in the integer emulator, or in Intel's Lava, where every spike is compared with the emulator's.
     """
     from neurometa.experiment import exporting, folder, progress
 
-    if to != "loihi":
-        raise UserError(f"--to {to} given, expected loihi")
+    if to not in ("loihi", "nir"):
+        raise UserError(f"--to {to} given, expected loihi or nir")
     if verify not in (None, "emulator", "lava"):
         raise UserError(f"--verify {verify} given, expected emulator or lava")
+    if to == "nir":
+        if verify:
+            raise UserError("--verify given with --to nir, expected it with --to loihi: a graph is not rounded")
+        written = exporting.to_nir(folder.open_run(path), out, dt, data)
+        return _json(written) if as_json else _out(written["out"])
     asked = exporting.Asked(out, verify, episodes, seed, chip, given, hard_reset, timeout_s)
     answer = exporting.to_loihi(folder.open_run(path), asked, data, progress.watch(quiet=as_json))
     if as_json:
@@ -318,7 +390,8 @@ def _exported(answer: dict[str, Any]) -> None:
     if verify:
         _out(f"float   {verify['accuracy_float']:.2f} ± {verify['ci95_float']:.2f} %, {verify['episodes']} episodes")
         _out(f"integer {verify['accuracy_integer']:.2f} ± {verify['ci95_integer']:.2f} %, {verify['against']}")
-        told = "every spike equal" if verify["equal"] else "SPIKES DIFFER"
+        same = "every spike of Lava is the emulator's" if verify["against"] == "lava" else "the bundle on disk plays as the one in memory"
+        told = same if verify["equal"] else f"NOT EQUAL: {same}"
         _out(f"lost    {verify['lost']['mean']:.2f} ± {verify['lost']['ci95']:.2f} points; {told}")
 
 

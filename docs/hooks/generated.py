@@ -1,5 +1,6 @@
 """Tables of the documentation that are made from the package itself, so that they cannot drift from it."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -13,12 +14,20 @@ from neurometa.cli import app
 from neurometa.energy.validation import check, points
 from neurometa.experiment import config
 
+DATA = Path(__file__).resolve().parents[2] / "experiments" / "data"
 MEANINGS = Path(__file__).resolve().parents[1] / "fields.toml"
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Called by mkdocs for every page: put the tables where the page asks for them."""
-    for name, make in {"configuration": configuration, "commands": commands, "chips": chips, "validation": validation}.items():
+    for name, make in {
+        "configuration": configuration,
+        "commands": commands,
+        "chips": chips,
+        "validation": validation,
+        "rules": rules,
+        "curves": curves,
+    }.items():
         marker = re.compile(rf"<!-- generated: {name} -->\n_.*_$", re.MULTILINE)  # the line in italics is for readers of the source
         if marker.search(markdown):
             table = make()
@@ -139,6 +148,38 @@ def validation() -> str:
         columns = (said, "") if point.column == "fit" else ("", said)
         rows.append(f"| {point.title} | {point.measured:g} {point.unit} | {columns[0]} | {columns[1]} |")
     return "\n".join(["| workload | measured | fit | prediction |", "| --- | --- | --- | --- |", *rows])
+
+
+def rules() -> str:
+    """One row a rule, its constants set by hand and meta-trained, as `python -m experiments.rules` measured them."""
+    rows = ["| rule | seed | task | by hand | trained | gain |", "| --- | --- | --- | --- | --- | --- |"]
+    for line in (DATA / "rules.jsonl").read_text(encoding="utf-8").splitlines():
+        found = json.loads(line)
+        name = found["row"] + (", by evolution" if found["estimator"] == "evolution" else "")
+        for task in ("5w1s", "20w1s"):
+            if task in found:
+                said = [f"{found[task][what]['mean']:.1f} ± {found[task][what]['ci95']:.1f}" for what in ("by hand", "trained")]
+                gain = found[task]["gain"]
+                rows.append(f"| {name} | {found['seed']} | {task} | {' | '.join(said)} | {gain['mean']:+.1f} ± {gain['ci95']:.1f} |")
+    return "\n".join(rows)
+
+
+def curves() -> str:
+    """Two tables of `python -m experiments.curves`: accuracy over examples of each class, and over inner steps."""
+    points = [json.loads(line) for line in (DATA / "curves.jsonl").read_text(encoding="utf-8").splitlines()]
+    seen = [point for point in points if point["over"] == "examples"]
+    counts = sorted({point["value"] for point in seen})
+    tables = [f"| rule | {' | '.join(f'{n} each' for n in counts)} |", f"| --- |{' --- |' * len(counts)}"]
+    for rule in dict.fromkeys(point["rule"] for point in seen):
+        by_count = {point["value"]: _accuracy(point) for point in seen if point["rule"] == rule}
+        tables.append(f"| {rule} | {' | '.join(by_count.get(n, '') for n in counts)} |")
+    tables += ["", "| rule | inner steps | accuracy |", "| --- | --- | --- |"]
+    tables += [f"| {p['rule']} | {p['value']} {p['over']} | {_accuracy(p)} |" for p in points if p["over"] != "examples"]
+    return "\n".join(tables)
+
+
+def _accuracy(point: dict[str, Any]) -> str:
+    return f"{point['mean']:.1f} ± {point['ci95']:.1f}"
 
 
 def command_options() -> dict[str, set[str]]:

@@ -26,6 +26,11 @@ NEEDED = {
     "mac": {},
     "bound": {"energy": ("flop",)},
 }
+ONE_WAY = (
+    (("synaptic_event",), ("synaptic_event_dense", "synaptic_event_sparse", "synaptic_event_conv"), ("cell_read",), ("array_read",)),
+    (("neuron_update",), ("neuron_update_active", "neuron_update_inactive"), ("neuron_access", "neuron_change")),
+)
+"""Ways to charge one and the same thing, as a whole or in parts: a table that has figures of two of them would charge it twice."""
 SOURCES = "sources.toml"
 _EXAMPLE = '{ value = 23.6, low = 15.7, high = 35.4, unit = "pJ", kind = "simulated", source = "davies2018", locator = "Table 2" }'
 
@@ -83,6 +88,12 @@ def card(text: str, file: str, known: dict[str, Source]) -> Card:
         for key in keys:
             if key not in getattr(made, table):
                 raise UserError(f"{file}: {table}.{key} is missing: a card of model {made.model!r} needs it")
+    for table in ("energy", "time"):
+        for ways in ONE_WAY:
+            used = [way for way in ways if any(name in getattr(made, table) for name in way)]
+            if len(used) > 1:
+                both = [next(name for name in way if name in getattr(made, table)) for way in used[:2]]
+                raise UserError(f"{file}: {table}.{both[0]} and {table}.{both[1]} charge one thing twice: expected only one of them")
     if made.model in ("event", "mac") and not made.energy:
         raise UserError(f"{file}: energy is missing: a card of model {made.model!r} needs at least one figure in [energy]")
     return made

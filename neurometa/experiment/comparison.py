@@ -25,8 +25,10 @@ def differences(answer: dict[str, Any]) -> list[str]:
     return found
 
 
-def percent(accuracy: dict[str, float]) -> str:
-    """An accuracy with its interval, where it has one."""
+def percent(accuracy: dict[str, float | None]) -> str:
+    """An accuracy with its interval, where it has one; a regression has none."""
+    if accuracy["mean"] is None:
+        return "a regression"
     return f"{accuracy['mean']:.2f} ± {accuracy['ci95']:.2f} %" if accuracy["ci95"] is not None else f"{accuracy['mean']:.2f} %"
 
 

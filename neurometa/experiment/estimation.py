@@ -70,8 +70,8 @@ def ask(
         raise UserError(f"{episodes} episodes given, expected at least 1")
     answers = []
     for run in runs:
-        measured = _measured(run, episodes, seed, data, watch)
-        answer = _answer(run, measured, chips, settings)
+        measured = count(run, episodes, seed, data, watch)
+        answer = priced(run, measured, chips, settings)
         if not run.published:
             folder.write_json(run.path / "estimate.json", {"schema": SCHEMA, **answer})
         answers.append(answer)
@@ -85,7 +85,8 @@ def ask(
     return {**whole, "differences": differences(whole) if compared else [], "ratios": ratios(whole) if compared else []}
 
 
-def _measured(run: Run, episodes: int, seed: int | None, data: Path | None, watch: Watch) -> Measured:
+def count(run: Run, episodes: int, seed: int | None, data: Path | None, watch: Watch) -> Measured:
+    """Count what a learner does over episodes of its own evaluation; precision changes no count."""
     saved = checkpoint.read(run.checkpoint)
     torch.set_num_threads(build.threads(run.experiment))
     asked = build.question(run.experiment)
@@ -97,7 +98,7 @@ def _measured(run: Run, episodes: int, seed: int | None, data: Path | None, watc
         watch.close()
 
 
-def _answer(run: Run, measured: Measured, chips: list[Card], settings: Settings) -> dict[str, Any]:
+def priced(run: Run, measured: Measured, chips: list[Card], settings: Settings) -> dict[str, Any]:
     """One run's part of estimate.json."""
     found, unavailable, spread = [], [], []
     for work in (measured.inference, measured.adaptation):

@@ -5,10 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 import torch
 from torch import Tensor
 
+from neurometa.core.layer import Spiking
 from neurometa.core.network import Stack
 from neurometa.core.segments import Segmented
 from neurometa.errors import UserError
@@ -16,7 +18,7 @@ from neurometa.experiment import atomic, build, checkpoint, estimation, evaluati
 from neurometa.experiment.folder import Run
 from neurometa.experiment.progress import Watch
 from neurometa.export import bundle as bundles
-from neurometa.export import emulator, lava
+from neurometa.export import emulator, lava, nir
 from neurometa.export.bundle import Bundle
 from neurometa.export.loihi import Chip, Folded, Rounded, calibrate, chip_input, emulated, fold, resources, rounded
 from neurometa.meta.adapt import outcomes
@@ -77,6 +79,8 @@ def to_loihi(run: Run, asked: Asked, data: Path | None, watch: Watch) -> dict[st
         raise UserError(f"{asked.episodes} episodes given, expected at least 2: one episode has no interval")
     if asked.given not in ("auto", "spikes", "bias"):
         raise UserError(f"--input {asked.given} given, expected auto, spikes or bias")
+    if asked.verify == "lava":
+        lava.needed()
     card = estimation.cards([asked.chip], None)[0]
     made = exported(run, asked, data)
     bundles.write(asked.out, made.bundle)
@@ -103,6 +107,35 @@ def to_loihi(run: Run, asked: Asked, data: Path | None, watch: Watch) -> dict[st
     if not run.published:
         folder.write_json(run.path / "export.json", answer)
     return answer
+
+
+def to_nir(run: Run, out: Path, dt: float, data: Path | None) -> dict[str, Any]:
+    """Write a learner's slow network as a NIR graph, its plasticity in the metadata.
+
+    Returns:
+        What was written, as plain data.
+    """
+    saved, experiment = checkpoint.read(run.checkpoint), run.experiment
+    learner, params = build.learner(experiment, build.question(experiment).ways), saved.parameters()
+    network = learner.network.stack if isinstance(learner.network, Segmented) else learner.network
+    if not isinstance(network, Stack):
+        raise UserError(f"a network of kind {type(network).__name__} cannot be exported: expected a row of layers, such as mlp or conv")
+    steps = next((layer.steps for _, layer in network.layers if isinstance(layer, Spiking)), 1)
+    rule = {key: value for key, value in msgspec.to_builtins(experiment.plasticity).items() if value is not None}
+    own = {
+        name: value.tolist() for name, value in params.items() if name.split(".")[0] not in dict(network.layers) and value.numel() <= 1000
+    }
+    encoding = msgspec.to_builtins(experiment.encoding)
+    graph = nir.to_nir(network, params, dt, steps, {"plasticity": rule, "plasticity_parameters": own, "encoding": encoding})
+    nir.write_nir(out / "model.nir", graph)
+    return {
+        "schema": SCHEMA,
+        "run": experiment.name,
+        "to": "nir",
+        "out": str(out / "model.nir"),
+        "nodes": {name: type(node).__name__ for name, node in graph.nodes.items()},
+        "dt_s": dt,
+    }
 
 
 def exported(run: Run, asked: Asked, data: Path | None) -> Exported:

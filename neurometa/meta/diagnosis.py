@@ -41,18 +41,33 @@ def _said(learner: Learner, params: Params, support: Data) -> str | None:
     name, broken = type(rule).__name__.lower(), _broken(adapted.fast)
     if not broken:
         return f"rule {name}: no neuron spiked in the support set, which leaves nothing to learn from; raise the input or the weights"
-    steps = getattr(rule, "steps", 1)
+    if not hasattr(rule, "steps"):
+        return _diverged(name, broken, f"example {_example(learner, params, support)}")
+    steps = rule.steps
     for step in range(1, steps):
         early = _broken(learner._replace(plasticity=rule._replace(steps=step)).adapt(params, support).fast)
         if early:
-            return _diverged(name, early, step)
-    return _diverged(name, broken, steps)
+            return _diverged(name, early, f"step {step}")
+    return _diverged(name, broken, f"step {steps}")
+
+
+def _example(learner: Learner, params: Params, support: Data) -> int:
+    """After how many examples, in the order given, the weights of a rule that learns from one after another are no longer finite."""
+    last = len(support.y)
+    if support.noise:
+        return last
+    timed = support.x.ndim > len(learner.network.shape) + 1
+    for n in range(1, last):
+        shown = support._replace(x=support.x[:, :n] if timed else support.x[:n], y=support.y[:n])
+        if _broken(learner.adapt(params, shown).fast):
+            return n
+    return last
 
 
 def _broken(fast: Params) -> list[str]:
     return [name for name, value in fast.items() if not bool(torch.isfinite(value).all())]
 
 
-def _diverged(rule: str, names: list[str], step: int) -> str:
+def _diverged(rule: str, names: list[str], when: str) -> str:
     layers = ", ".join(dict.fromkeys(name.rsplit(".", 1)[0] for name in names))
-    return f"rule {rule}: fast weights of {layers} are not finite after step {step} of the adaptation; lower the inner rate"
+    return f"rule {rule}: fast weights of {layers} are not finite after {when} of the adaptation; lower the inner rate"

@@ -106,15 +106,18 @@ class Hebbian(NamedTuple):
             network: where the readout is unwritten its output is the features; otherwise they are what its readout is given.
             slow: parameters, with the rule's own.
             support: labelled examples; classes 0..ways-1, or targets (n, ways).
+        Returns:
+            The weights; `finite` is False where they are not, or where nothing was active.
         """
         pre, statistics = features(network, slow, support)
+        active = (pre.detach() != 0).any()
         pre = pre * torch.rsqrt(pre.square().sum(-1, keepdim=True) + SMALL) if self.normalise else pre
         post = support.y if regression(support.y) else F.one_hot(support.y, self.ways).to(pre)
         trace = self._bound(slow, pre, post)
         weight = slow[COEFFICIENT] * trace
         fast = {f"{READOUT}.weight": slow[f"{READOUT}.weight"] + weight if self.own else weight}
         work = Work.of(len(pre) * weight.numel(), len(pre) * weight.numel(), len(pre) if self.gated else 0)
-        return Adapted(fast, work, finite(fast), statistics)
+        return Adapted(fast, work, finite(fast) & active, statistics)
 
     def _bound(self, slow: Params, pre: Float[Tensor, "n pre"], post: Float[Tensor, "n post"]) -> Float[Tensor, "post pre"]:
         """The trace after the last example."""

@@ -1,6 +1,6 @@
 """The content of estimate.json as text for a terminal: what was compared, the ratio, one table, and what stands beneath it."""
 
-from collections.abc import Callable, Iterable
+import re
 from typing import Any
 
 from neurometa.experiment.comparison import SIDES, percent
@@ -20,7 +20,7 @@ def lines(answer: dict[str, Any]) -> list[str]:
     found = [_opening(answer), *_ratios(answer), *_rates(answer), ""]
     for phase, sample in _PHASES.items():
         found += [f"{phase}: {sample}", *(_pairs(answer, phase) if _compares(answer) else _rows(answer, phase)), ""]
-    found += [f"not possible: {sentence}" for sentence in _unavailable(answer)]
+    found += [f"not possible: {sentence}" for sentence in unavailable(answer)]
     return [*found, *_notes(answer)]
 
 
@@ -143,7 +143,7 @@ def _rows(answer: dict[str, Any], phase: str) -> list[str]:
     return found
 
 
-def _unavailable(answer: dict[str, Any]) -> list[str]:
+def unavailable(answer: dict[str, Any]) -> list[str]:
     """Chips that cannot, grouped by learner, phase and reason."""
     said: dict[tuple[str, str], dict[str, list[str]]] = {}
     for one in answer["unavailable"]:
@@ -166,8 +166,8 @@ def _notes(answer: dict[str, Any]) -> list[str]:
     for run in answer["runs"]:
         for phase, counts in run["counts"].items():
             found.append(f"counted: {run['run']}, {phase}, mean of {counts['samples']}: {_counted(counts)}")
-    found += [f"assumed: {sentence}" for sentence in _by_chips(answer, "notes", str)]
-    found += [f"left out: {sentence}" for sentence in _by_chips(answer, "left_out", lambda sentence: sentence.lstrip("0123456789, "))]
+    found += [f"assumed: {sentence}" for sentence in by_chips(answer, "notes")]
+    found += [f"left out: {sentence}" for sentence in by_chips(answer, "left_out")]
     kinds = sorted({kind for one in answer["estimates"] for kind in one["kinds"]})
     found.append(">= is a lower bound: leakage, or something that the chip does, has no published number")
     found.append("accuracy is that of the simulation in 32-bit floating point; what a chip's own precision costs is not measured here")
@@ -183,12 +183,12 @@ def _counted(counts: dict[str, Any]) -> str:
     return "; ".join(said) or "nothing"
 
 
-def _by_chips(answer: dict[str, Any], key: str, plain: Callable[[str], str]) -> Iterable[str]:
-    """Sentences, those of the same chips joined: `sentence; sentence (chip, chip)`."""
+def by_chips(answer: dict[str, Any], key: str) -> list[str]:
+    """Sentences without the counts that some begin with, those of the same chips joined: `sentence; sentence (chip, chip)`."""
     chips: dict[str, list[str]] = {}
     for one in answer["estimates"]:
         for sentence in one[key]:
-            holds = chips.setdefault(plain(sentence), [])
+            holds = chips.setdefault(re.sub(r"^[\d,]+ ", "", sentence), [])
             holds += [] if one["chip"] in holds else [one["chip"]]
     groups: dict[tuple[str, ...], list[str]] = {}
     for sentence, holds in chips.items():

@@ -7,7 +7,7 @@ from string import Template
 
 import neurometa
 from neurometa.errors import UserError
-from neurometa.report import detail, figures, opening, read, regression, results, words
+from neurometa.report import costs, detail, figures, loihi, opening, read, regression, results, words
 from neurometa.report.figures import Drawing
 from neurometa.report.markup import Figures, missing, text
 from neurometa.report.read import Reading
@@ -50,11 +50,17 @@ def render(runs: Sequence[Reading], unsaved: Sequence[str] = ()) -> str:
     if len(runs) == 1:
         run = runs[0]
         parts += [detail.episode(run, show), results.accuracy(runs, labels, show), results.learning(runs, labels, show)]
-        parts += [detail.activity(run, show), detail.network(run), detail.again(run)]
+        parts += [detail.activity(run, show), costs.section_of(run, show), loihi.loihi(run, show), detail.network(run), detail.again(run)]
     else:
         parts += [results.comparison(runs, labels, show), results.accuracy(runs, labels, show), results.learning(runs, labels, show)]
         for run, label in zip(runs, labels, strict=True):
-            inside = [detail.episode(run, show, 3), detail.activity(run, show, 3), detail.network(run, 3), detail.again(run, 3)]
+            inside = [
+                detail.episode(run, show, 3),
+                detail.activity(run, show, 3),
+                costs.section_of(run, show, 3),
+                loihi.loihi(run, show, 3),
+            ]
+            inside += [detail.network(run, 3), detail.again(run, 3)]
             parts.append(f'<article><h2 class="run">{text(label)}</h2>{"".join(inside)}</article>')
     return _page(opening.title(runs), parts, unsaved)
 
@@ -92,7 +98,7 @@ def _page(title: str, parts: Sequence[str], unsaved: Sequence[str]) -> str:
 def _save(run: Reading, runs: Sequence[Reading], out: Path) -> str:
     """Save a run's own figures, and beside those of the first run the joint comparison; return a sentence where that fails."""
     own = [figures.accuracy([run], [words.name(run)]), figures.learning([run], [words.name(run)])]
-    own += [figures.episode(run), figures.raster(run), figures.rates(run)]
+    own += [figures.episode(run), figures.raster(run), figures.rates(run), loihi.overlay(run)]
     own += [figures.comparison(runs, words.labels(list(runs)))] if run is runs[0] else []
     drawings: list[Drawing] = [drawing for drawing in own if drawing is not None]
     folder = out.parent / f"{out.stem}-figures" / _safe(words.name(run)) if run.published else run.folder / "figures"

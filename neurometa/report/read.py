@@ -29,6 +29,9 @@ class Reading(NamedTuple):
         summary: summary.json, or None while the run is not done.
         evaluations: every file of evaluations/, in order of name.
         episode: arrays of episode.npz, or None.
+        estimate: estimate.json, or None where nothing was estimated.
+        export: export.json, or None where nothing was exported to Loihi.
+        spikes: arrays of export.npz, or None.
         gaps: what could not be read, by the name of the file: one sentence each.
     """
 
@@ -40,6 +43,9 @@ class Reading(NamedTuple):
     summary: dict[str, Any] | None
     evaluations: tuple[dict[str, Any], ...]
     episode: dict[str, np.ndarray] | None
+    estimate: dict[str, Any] | None
+    export: dict[str, Any] | None
+    spikes: dict[str, np.ndarray] | None
     gaps: dict[str, str]
 
     @property
@@ -67,6 +73,9 @@ def load(folder: Path) -> Reading:
         summary=_json(folder / "summary.json", gaps),
         evaluations=tuple(found for found in evaluations if found is not None),
         episode=_episode(folder / "episode.npz", gaps),
+        estimate=_json(folder / "estimate.json", {}),
+        export=_json(folder / "export.json", {}),
+        spikes=_episode(folder / "export.npz", {}),
         gaps=gaps,
     )
 

@@ -55,7 +55,7 @@ def episode(run: Reading, show: Figures, level: int = 2) -> str:
     told = f"{len(arrays['support_x'])} points shown, {len(arrays['query_x'])} asked for; squared error {error:.3f}"
     caption = f"One problem that was never seen in training. {told}. Dots: points shown. Strong line: the learner after them. "
     caption += "Dashed: before them. Thin: the function itself, at the points asked for."
-    drawing = Drawing("episode", lambda width: _drawn(arrays, width), f"One problem of regression: {told}.", caption)
+    drawing = Drawing("episode", lambda width: drawn(arrays, width), f"One problem of regression: {told}.", caption)
     return section("One problem, drawn", show.show(drawing), level=level)
 
 
@@ -111,7 +111,12 @@ def _curve(runs: Sequence[Reading], labels: Sequence[str], show: Figures) -> str
     return section("Learning curve", show.show(Drawing("learning", draw, f"Learning curve: {ends}.", caption)))
 
 
-def _drawn(arrays: dict[str, np.ndarray], width: Number) -> Figure:
+def drawn(arrays: dict[str, np.ndarray], width: Number) -> Figure:
+    """Draw the points shown, the function, and what the learner says before and after them.
+
+    Args:
+        arrays: `support_x`, `support_y`, `query_x`, `query_y`, `predicted`, `predicted_before`, each (points, 1).
+    """
     figure = canvas(width, 300)
     ax = axes(figure, 44, 12, width - 62, 250)
     x = arrays["query_x"][:, 0]

@@ -140,6 +140,22 @@ def test_a_bad_card_is_refused_with_file_key_and_what_is_expected(change, key, a
     assert "\n" not in message
 
 
+@pytest.mark.parametrize(
+    ("whole", "part"),
+    [("synaptic_event", "synaptic_event_conv"), ("neuron_update", "neuron_update_active"), ("neuron_update", "neuron_change"),
+     ("neuron_update_inactive", "neuron_access"), ("synaptic_event", "cell_read")],
+)  # fmt: skip
+@pytest.mark.parametrize("table", ["energy", "time"])
+def test_a_whole_and_its_parts_would_be_charged_twice_and_are_refused(table, whole, part):
+    head, line = GOOD[: GOOD.index("[energy]")], next(line for line in GOOD.splitlines() if line.startswith("synaptic_event ="))
+    if table == "time":
+        line = line.replace('"pJ"', '"ns"')
+    figures = "\n".join(line.replace("synaptic_event", name, 1) for name in (whole, part))
+    energy = GOOD[GOOD.index("[energy]") :].split("\n[")[0] if table == "time" else ""
+    with pytest.raises(UserError, match=rf"{table}\.{whole} and {table}\.{part} charge one thing twice"):
+        read.card(f"{head}{energy}\n[{table}]\n{figures}\n", "mine.toml", read.sources())
+
+
 def test_a_folder_of_cards_may_bring_its_own_sources(tmp_path):
     (tmp_path / "mine.toml").write_text(GOOD.replace("davies2018", "me"))
     with pytest.raises(UserError, match=r"mine\.toml: energy\.synaptic_event\.source = 'me' is not in sources\.toml"):

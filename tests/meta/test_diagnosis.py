@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from neurometa.core.encode import Direct
-from neurometa.core.network import mlp_network
+from neurometa.core.network import averaged_last, mlp_network
 from neurometa.errors import UserError
 from neurometa.meta.estimators import Unrolled
 from neurometa.meta.evaluate import evaluate
@@ -12,6 +12,10 @@ from neurometa.meta.learner import Learner
 from neurometa.meta.trainer import Trainer, TrainerSettings
 from neurometa.plasticity.bptt import BPTT
 from neurometa.plasticity.eprop import EProp
+from neurometa.plasticity.hebbian import Hebbian
+from neurometa.plasticity.reward import RewardModulated
+from neurometa.plasticity.soel import SOEL
+from neurometa.plasticity.stdp import STDP
 from tests.small import LIVELY, Switches
 
 NETWORK = mlp_network((1, 4, 4), (8,), neuron=LIVELY, steps=6, outputs=2)
@@ -39,3 +43,17 @@ def test_silence_is_named() -> None:
     params["linear1.weight"].zero_()
     with pytest.raises(UserError, match="rule eprop: no neuron spiked in the support set"):
         evaluate(learner, params, TASK, 4, torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("rule", [STDP(2), SOEL(2), RewardModulated(2), Hebbian(2)], ids=lambda rule: type(rule).__name__)
+def test_rules_of_the_readout_name_silence_and_the_example_after_which_they_broke(rule) -> None:
+    network = averaged_last(mlp_network((1, 4, 4), (8,), neuron=LIVELY, steps=6, outputs=None))
+    learner = Learner(network, rule, Direct(6))
+    params = learner.init(torch.Generator().manual_seed(0))
+    scale = next(name for name in params if name.endswith(("log_scale", "coefficient")))
+    name = type(rule).__name__.lower()
+    with pytest.raises(UserError, match=rf"rule {name}: fast weights of readout are not finite after example \d+ of"):
+        evaluate(learner, {**params, scale: torch.full_like(params[scale], 1e308 * 10)}, TASK, 4, torch.Generator().manual_seed(1))
+    silent = {**params, "linear1.weight": torch.zeros_like(params["linear1.weight"])}
+    with pytest.raises(UserError, match=rf"rule {name}: no neuron spiked in the support set"):
+        evaluate(learner, silent, TASK, 4, torch.Generator().manual_seed(1))

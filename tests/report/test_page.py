@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from neurometa.errors import UserError
-from neurometa.report import figures, opening, page, read, words
+from neurometa.report import breakdown, figures, opening, page, read, words
 
 
 class Reader(HTMLParser):
@@ -268,3 +268,37 @@ def test_a_table_that_is_switched_off_is_read_as_this_version_wrote_it(copy):
 
 def test_folder_that_holds_one_run_stands_for_it(copy):
     assert read.load(copy.parent).folder == copy
+
+
+ESTIMATE = {
+    "chip": "loihi1", "profile": "davies2018", "title": "Loihi", "model": "event", "phase": "inference", "lower_bound": False,
+    "energy_nj": {"low": 250e3, "value": 411e3, "high": 659e3}, "latency_us": {"low": 1.0, "value": 726.0, "high": 900.0},
+    "parts": {"synaptic_event": {"low": 1, "value": 230e3, "high": 1}, "static": {"low": 1, "value": 181e3, "high": 1}},
+    "basis": ["energy.synaptic_event: 23.6 pJ, simulated, davies2018"], "kinds": ["simulated"], "includes_static": True,
+    "left_out": ["5,760 products by the host"], "notes": ["placed greedily"], "side": 0,
+}  # fmt: skip
+
+
+def test_an_estimated_run_shows_its_energy_the_break_even_and_every_assumption(copy):
+    unavailable = [{"run": "x", "chip": "odin", "profile": "", "phase": "inference", "why": "odin is too small"}]
+    runs = [{"counts": {"inference": {"spike_rate": 0.094}}}]
+    learning = {**ESTIMATE, "phase": "adaptation", "lower_bound": True}
+    (copy / "estimate.json").write_text(json.dumps({"estimates": [ESTIMATE, learning], "unavailable": unavailable, "runs": runs}))
+    html = page.write([copy]).read_text(encoding="utf-8")
+    said = Reader(html)
+    for words_ in ("Energy and latency", "411 µJ", "250 µJ to 659 µJ", "726 µs", "≥ 411 µJ", "250 µJ to open", "9.4 % of the time steps",
+                   "above the published 5.7 %", "Assumed: placed greedily (loihi1)", "Left out: products by the host (loihi1)",
+                   "odin", "23.6 pJ, simulated, davies2018", "break-even, 5 steps: 5.7 %"):  # fmt: skip
+        assert words_ in said.text, words_
+    assert len(said.ids) == len(set(said.ids))
+    assert all(reference.startswith(("data:", "#")) for reference in said.references)
+
+
+def test_a_run_that_was_not_estimated_says_how(single):
+    assert "Nothing is estimated in this folder" in Reader(single[1]).text
+    assert "neurometa estimate" in Reader(single[1]).text
+
+
+def test_shares_of_an_energy_are_all_of_it():
+    found = breakdown.shares({name: {"value": 1.0} for name in ("synaptic_event_conv", "hop_east_west", "static", "weights", "new_thing")})
+    assert found == {"synapses": 0.2, "messages": 0.2, "memory": 0.2, "always on": 0.4}
