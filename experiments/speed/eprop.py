@@ -27,6 +27,7 @@ from experiments.speed.machine import processor
 from experiments.speed.maml import times
 from experiments.speed.memory import TELLS
 from experiments.speed.traces import BUILD, CASES, Case, peak_mb
+from neurometa.core.allocator import keep_memory
 
 SHORT = 100
 """Steps over which the naive rule is timed."""
@@ -57,7 +58,7 @@ def seconds(case: Case, rounds: int, without: tuple[str, ...] = ()) -> dict[str,
     return found
 
 
-def memory(quick: bool) -> dict[str, dict[str, float]]:
+def memory() -> dict[str, dict[str, float]]:
     """Peak megabytes of a window of 500 and one of 8,000 steps, and their ratio."""
     case = CASES[0]
     lengths = (500, 8000)
@@ -65,7 +66,7 @@ def memory(quick: bool) -> dict[str, dict[str, float]]:
     return {name: {"T500": a, "T8000": b, "ratio": round(b / a, 2)} for name, (a, b) in peaks.items()}
 
 
-def measure(rounds: int, quick: bool) -> dict:
+def measure(rounds: int) -> dict:
     """Everything, as one JSON object."""
     apart = {case.name: disagreement(case) for case in CASES}
     if max(apart.values()) > 1e-10:
@@ -77,7 +78,7 @@ def measure(rounds: int, quick: bool) -> dict:
             for case, row in spent.items()
         },
         "seconds": spent,
-        "peak_mb": memory(quick) if TELLS else {},
+        "peak_mb": memory() if TELLS else {},
         "rounds": rounds,
         "machine": {"processor": processor(), "torch": version("torch"), "numba": version("numba")},
         "date": datetime.now(UTC).date().isoformat(),
@@ -91,7 +92,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    result = measure(7 if asked.quick else 21, asked.quick)
+    keep_memory()
+    result = measure(7 if asked.quick else 21)
     if asked.json:
         json.dump(result, sys.stdout)
         sys.stdout.write("\n")

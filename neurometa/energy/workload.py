@@ -16,6 +16,7 @@ from neurometa.energy.stage import Stage, stages
 from neurometa.errors import UserError
 from neurometa.meta.learner import Learner
 from neurometa.plasticity.bptt import BPTT
+from neurometa.plasticity.eprop import EProp
 from neurometa.plasticity.prototype import Prototype
 from neurometa.types import Adapted, Data, Params, Record, Signal, TaskFamily
 
@@ -158,6 +159,10 @@ class _Watched:
 
 def _adapted(learner: Learner, params: Params, support: Data) -> tuple[Adapted, list[_Run]]:
     """Adapt to an encoded support set and count every run on the way."""
+    if isinstance(learner.plasticity, EProp):
+        raise UserError(
+            "a learner of rule eprop given, whose traces are not counted yet: estimate one of bptt, prototype, hebbian or frozen"
+        )
     kept: list[tuple[Any, Params, Signal, Record]] = []
     whole = _Watched(learner.network, kept)
     if not learner.plasticity.readout_only:

@@ -24,7 +24,8 @@ def test_a_published_learner_keeps_its_word(path: Path, request: pytest.FixtureR
     measured = evaluation.ask(run, asked, EPISODES if recorded["zeroed_hidden"] is None else FEWER, seed, data, Silent())
     allowed = math.hypot(measured["accuracy"]["ci95"], recorded["accuracy"]["ci95"])
     assert abs(measured["accuracy"]["mean"] - recorded["accuracy"]["mean"]) < allowed
-    assert measured["accuracy"]["mean"] > 2 * 100 / asked.ways, "as good as guessing"
+    chance = 100 / asked.ways
+    assert measured["accuracy"]["mean"] > chance + 0.3 * (100 - chance), "hardly better than guessing"
     assert measured["parameters"] == recorded["parameters"]
 
 
