@@ -1,18 +1,15 @@
 """Configuration to objects: the one place that turns strings into things and refuses what cannot work together."""
 
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
-
-import msgspec
-import torch
 
 from neurometa import tasks
 from neurometa.core import encode, network
 from neurometa.core.segments import Segmented
 from neurometa.errors import UserError
-from neurometa.experiment import config, descent, rules, start, units
+from neurometa.experiment import config, descent, pairs, rules, start, units
 from neurometa.experiment import machine as machines
+from neurometa.experiment.pairs import kind
 from neurometa.meta import estimators, evolution
 from neurometa.meta.learner import Learner
 from neurometa.meta.trainer import Trainer, TrainerSettings
@@ -21,11 +18,8 @@ from neurometa.plasticity.base import Plasticity
 from neurometa.tasks import sinusoid
 from neurometa.tasks.augment import Augment
 from neurometa.tasks.base import ImageClasses
-from neurometa.tasks.omniglot import characters
+from neurometa.tasks.omniglot import PIXELS, characters
 from neurometa.types import Network, TaskFamily
-
-PIXELS = 28
-"""Height and width of an Omniglot picture as it is shown."""
 
 
 class Question(NamedTuple):
@@ -53,7 +47,7 @@ def learner(experiment: config.Experiment, ways: int) -> Learner:
     Raises:
         UserError: two parts do not fit, or the machine lacks what is asked for; the message says what to choose.
     """
-    _refuse_pairs(experiment)
+    pairs.refuse(experiment, _steps(experiment))
     head = _head(experiment)
     net = _network(experiment, head)
     if isinstance(experiment.plasticity, rules.TIMED):
@@ -93,11 +87,11 @@ def trainer(experiment: config.Experiment, data: Path | None) -> Trainer:
     estimator = _estimator(experiment.estimator)
     if estimator.needs_graph and not built.plasticity.exact_graph:
         raise UserError(
-            f"estimator {_kind(experiment.estimator)} differentiates through the adaptation, "
-            f"which plasticity {_kind(experiment.plasticity)} does not allow: choose estimator first-order, reptile or evolution"
+            f"estimator {kind(experiment.estimator)} differentiates through the adaptation, "
+            f"which plasticity {kind(experiment.plasticity)} does not allow: choose estimator first-order, reptile or evolution"
         )
     task = practice(experiment.task, data)
-    _refuse_still(experiment, built)
+    pairs.refuse_still(experiment, built)
     begin = built.placed(start.parameters(experiment, built.network))
     return Trainer(built, task, estimator, TrainerSettings(**settings), experiment.seed, begin)
 
@@ -122,7 +116,7 @@ def unseen(experiment: config.Experiment, asked: Question, data: Path | None) ->
         return _unseen_trials(task, asked)
     if _only_ways(experiment) not in (None, asked.ways):
         raise UserError(
-            f"{asked.ways} ways given, but this {_kind(rule)} learner has a head for the {task.ways} ways it is trained on: "
+            f"{asked.ways} ways given, but this {kind(rule)} learner has a head for the {task.ways} ways it is trained on: "
             f"evaluate with {task.ways} ways, or train with task.ways = {asked.ways} "
             "(plasticity prototype, and others with head = 'zero', take any)"
         )
@@ -164,9 +158,9 @@ def describe(experiment: config.Experiment) -> str:
     """Say in one line what the network is, such as `conv 32-64-64-64, lif, direct encoding of 8 steps`."""
     built = experiment.network
     layers = built.widths if isinstance(built, config.MLP) else built.channels
-    unit = _kind(built.neuron)
-    time = "" if unit == "relu" else f", {_kind(experiment.encoding)} encoding of {_steps(experiment)} steps"
-    return f"{_kind(built)} {'-'.join(map(str, layers))}, {unit}{time}"
+    unit = kind(built.neuron)
+    time = "" if unit == "relu" else f", {kind(experiment.encoding)} encoding of {_steps(experiment)} steps"
+    return f"{kind(built)} {'-'.join(map(str, layers))}, {unit}{time}"
 
 
 def practice(task: config.Task, data: Path | None) -> TaskFamily:
@@ -275,117 +269,3 @@ def _estimator(kind: config.Outer) -> estimators.Estimator:
     if isinstance(kind, config.Unrolled):
         return estimators.Unrolled()
     return estimators.FirstOrder() if isinstance(kind, config.FirstOrder) else estimators.Reptile()
-
-
-def _refuse_pairs(experiment: config.Experiment) -> None:
-    """Everything about two fields that one field's type cannot say."""
-    rule, outer = experiment.plasticity, experiment.estimator
-    _refuse_segments(experiment)
-    _refuse_regression(experiment)
-    _refuse_raster(experiment)
-    rules.refuse(experiment)
-    descent.refuse(experiment)
-    if isinstance(outer, config.Reptile) and not isinstance(rule, config.BPTT | config.EProp):
-        raise UserError(f"estimator reptile follows slow weights that move, plasticity {_kind(rule)} moves none: choose estimator unrolled")
-    if isinstance(outer, config.Reptile) and isinstance(rule, config.BPTT | config.EProp) and rule.head == "zero" and _readout_alone(rule):
-        raise UserError(
-            "estimator reptile follows slow weights that move, and with plasticity.head = 'zero' the readout is none of them: "
-            "name other weights in plasticity.fast, or choose head = 'own' or estimator unrolled"
-        )
-    timeless = isinstance(experiment.encoding, config.Direct | config.Population)
-    if isinstance(experiment.network.neuron, config.ReLU) and not timeless:
-        raise UserError(f"neuron relu has no time, encoding {_kind(experiment.encoding)} needs it: choose encoding direct, or neuron lif")
-    if isinstance(experiment.encoding, config.TauLatency) and experiment.encoding.first >= experiment.encoding.steps:
-        given = f"encoding.first = {experiment.encoding.first} with encoding.steps = {experiment.encoding.steps}"
-        raise UserError(f"{given}, expected an earlier first step: no pixel would spike")
-    layers = experiment.network.widths if isinstance(experiment.network, config.MLP) else experiment.network.channels
-    if not layers:
-        raise UserError("the network has no layer: expected at least one entry in network.channels or network.widths")
-    if not 0 <= experiment.seed < 2**63 or not 0 <= experiment.evaluation.seed < 2**63:
-        given = f"seed = {experiment.seed}, evaluation.seed = {experiment.evaluation.seed}"
-        raise UserError(f"{given}: expected whole numbers from 0 to 2**63 - 1")
-    if experiment.training.learning_rate > 1e30:
-        raise UserError(
-            f"training.learning_rate = {experiment.training.learning_rate}, expected at most 1e30: single precision holds no more"
-        )
-    if experiment.evaluation.episodes < 2:
-        raise UserError("evaluation.episodes = 1, expected at least 2: one episode has no interval")
-
-
-def _refuse_regression(experiment: config.Experiment) -> None:
-    """What cannot be done with numbers, and what only can with them."""
-    task, net, encoding = experiment.task, experiment.network, experiment.encoding
-    if isinstance(task, config.Sinusoid) != isinstance(encoding, config.Population):
-        if not isinstance(task, config.Sinusoid):
-            raise UserError(
-                f"encoding population shows one number, task {_kind(task)} has pictures: choose encoding direct, or task sinusoid"
-            )
-        if not isinstance(encoding, config.Direct):
-            raise UserError(f"encoding {_kind(encoding)} takes values from 0 to 1, task sinusoid has others: choose encoding population")
-    if not isinstance(task, config.Sinusoid):
-        return
-    if isinstance(net, config.Conv):
-        raise UserError("network conv sees pictures, task sinusoid has one number: choose network mlp")
-    if experiment.training.redeal:
-        raise UserError("training.redeal deals examples by class, task sinusoid has none: choose redeal false")
-    if isinstance(experiment.plasticity, config.Prototype):
-        raise UserError("plasticity prototype averages the examples of a class, task sinusoid has none: choose bptt or hebbian")
-
-
-def _refuse_raster(experiment: config.Experiment) -> None:
-    """What tasks of spikes over time need, and what only goes with them."""
-    task, net, encoding = experiment.task, experiment.network, experiment.encoding
-    timed = isinstance(task, config.DelayedCue | config.OmniglotStrokes)
-    if timed != isinstance(encoding, config.Raster):
-        given = f"encoding {_kind(encoding)} with task {_kind(task)} given"
-        raise UserError(f"{given}: encoding raster goes with tasks delayed-cue and omniglot-strokes, and with no other")
-    if isinstance(net, config.MLP) and net.last > _steps(experiment):
-        raise UserError(f"network.last = {net.last} given for a window of {_steps(experiment)} steps, expected no more than that")
-    if isinstance(net, config.MLP) and net.last and experiment.training.segments > 1:
-        raise UserError(f"network.last = {net.last} with training.segments = {experiment.training.segments} given: choose segments 1")
-    if isinstance(task, config.OmniglotStrokes) and task.width > PIXELS:
-        raise UserError(f"task.width = {task.width} given, expected at most {PIXELS}, the columns of a picture")
-    if timed and isinstance(net, config.Conv):
-        raise UserError(f"network conv sees pictures, task {_kind(task)} has spikes over time: choose network mlp")
-    if timed and isinstance(net.neuron, config.ReLU):
-        raise UserError(f"neuron relu has no time, task {_kind(task)} needs it: choose neuron lif or alif")
-
-
-def _refuse_still(experiment: config.Experiment, built: Learner) -> None:
-    """Patterns of `training.trains` that move nothing."""
-    names = list(built.init(torch.Generator()))
-    _refuse_patterns("training.trains", experiment.training.trains, names)
-    if isinstance(experiment.estimator, config.Evolution):
-        moving = [name for name in names if any(fnmatchcase(name, pattern) for pattern in experiment.training.trains)]
-        _refuse_patterns("estimator.over", experiment.estimator.over, moving)
-
-
-def _refuse_patterns(field: str, patterns: tuple[str, ...], names: list[str]) -> None:
-    for pattern in patterns or ("",):
-        if not any(fnmatchcase(name, pattern) for name in names):
-            raise UserError(f"{field} names {pattern!r}, which matches nothing; expected a pattern over {', '.join(names)}")
-
-
-def _readout_alone(rule: config.BPTT | config.EProp) -> bool:
-    return all(pattern.startswith(f"{network.READOUT}.") for pattern in rule.fast)
-
-
-def _kind(part: msgspec.Struct) -> str:
-    return str(part.__struct_config__.tag)
-
-
-def _refuse_segments(experiment: config.Experiment) -> None:
-    """What a window in pieces cannot do."""
-    pieces, rule, steps = experiment.training.segments, experiment.plasticity, _steps(experiment)
-    if pieces == 1:
-        return
-    given = f"training.segments = {pieces} given"
-    if isinstance(experiment.network.neuron, config.ReLU):
-        raise UserError(f"{given}, but neuron relu has no time: choose segments 1, or neuron lif")
-    if pieces > steps:
-        raise UserError(f"{given} for a window of {steps} steps: choose at most {steps}")
-    if experiment.network.normalise or experiment.network.normalise_features:
-        raise UserError(f"{given}, but network.normalise measures statistics of the whole window: choose normalise false, or segments 1")
-    readout_only = not isinstance(rule, config.BPTT) or _readout_alone(rule)
-    if isinstance(experiment.estimator, config.Unrolled) and not readout_only:
-        raise UserError(f"{given}, which has no second derivatives for estimator unrolled: choose first-order or reptile, or segments 1")

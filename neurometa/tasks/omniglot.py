@@ -17,6 +17,9 @@ from neurometa.tasks.base import INK, ImageClasses, rotated
 from neurometa.tasks.download import Source
 from neurometa.tasks.locate import locate
 
+PIXELS = 28
+"""Height and width of a picture as it is shown."""
+
 
 class Character(NamedTuple):
     """Where the drawings of a character lie: archive, alphabet, folder."""
