@@ -88,7 +88,7 @@ def run(jobs: Sequence[Job], timeout_s: float = 300, python: Path | None = None)
             named = {"bundle": folder / f"{i}", "input": folder / f"{i}-in.npz", "out": folder / f"{i}-out.npz"}
             described.append({**{key: str(path) for key, path in named.items()}, "arithmetic": job.arithmetic, "stock": job.stock})
         (folder / "jobs.json").write_text(json.dumps(described), encoding="utf-8")
-        answer = call(["play", str(folder / "jobs.json")], timeout_s, python)
+        answer = call(["play", str(folder / "jobs.json")], timeout_s, python, folder)
         return [_read(folder / f"{i}-out.npz", job, timing) for i, (job, timing) in enumerate(zip(jobs, answer["timing"], strict=True))]
 
 
@@ -105,7 +105,7 @@ def learn(
             named = {"bundle": folder / f"{i}", "input": folder / f"{i}-in.npz", "out": folder / f"{i}-out.npz"}
             described.append({**{key: str(path) for key, path in named.items()}, "learn": True})
         (folder / "jobs.json").write_text(json.dumps(described), encoding="utf-8")
-        call(["play", str(folder / "jobs.json")], timeout_s, python)
+        call(["play", str(folder / "jobs.json")], timeout_s, python, folder)
         return [_learned(folder / f"{i}-out.npz") for i in range(len(jobs))]
 
 
@@ -123,10 +123,11 @@ def check(timeout_s: float = 60) -> dict[str, Any]:
     return call(["check"], timeout_s)
 
 
-def call(arguments: list[str], timeout_s: float, python: Path | None = None) -> dict[str, Any]:
-    """Run neurometa-lava; return the JSON object that it prints. Raises like `run`."""
+def call(arguments: list[str], timeout_s: float, python: Path | None = None, scratch: Path | None = None) -> dict[str, Any]:
+    """Run neurometa-lava, its own files in `scratch`; return the JSON object that it prints. Raises like `run`."""
     python = python or needed()
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **({"PYTHONPATH": str(SOURCE)} if SOURCE.is_dir() else {})}
+    environment |= {"TMPDIR": str(scratch)} if scratch else {}  # a worker that is killed cannot clear up
     command = [str(python), "-m", "neurometa_lava", *arguments, "--timeout", str(timeout_s)]
     pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, env=environment, start_new_session=True, **pipes) as worker:

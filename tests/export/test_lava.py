@@ -3,6 +3,7 @@
 import os
 import signal
 import stat
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -162,3 +163,12 @@ def test_without_an_environment_the_way_to_one_is_named(monkeypatch: pytest.Monk
     monkeypatch.setenv(lava.VARIABLE, str(tmp_path))
     with pytest.raises(UserError, match="neurometa lava install"):
         run([endless()])
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.slow
+def test_the_tests_of_neurometa_lava_itself_pass() -> None:
+    python = lava.needed()
+    done = subprocess.run([str(python), "-m", "pytest", "-q", "tests"], cwd=lava.SOURCE, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "passed" in done.stdout
