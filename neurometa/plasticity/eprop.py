@@ -100,7 +100,7 @@ class EProp(NamedTuple):
             if learns and self.feedback == "symmetric" and stage is not taken.stages[-1]:
                 raise UserError(
                     f"rule eprop with symmetric feedback and fast {learns[0]} given, but population {stage.name} is not wired to the "
-                    f"readout, only {taken.stages[-1].name} is: choose feedback random or learnt, or leave it out of fast"
+                    f"readout, only {taken.stages[-1].name} is: choose feedback = 'random' or 'learnt', or leave {learns[0]} out of fast"
                 )
         if self.trace == "membrane" and not any(isinstance(stage.population.neuron, ALIF) for stage in taken.stages):
             raise UserError("rule eprop with trace membrane given, which leaves out adaptation: neurons ALIF expected; choose trace exact")

@@ -37,6 +37,7 @@ def network(run: Reading, level: int = 2) -> str:
         pairs.append(("Spikes per inference", f"{summary['spikes_per_inference']:,.0f}"))
     done = (summary.get("training") or {}).get("steps") or (run.metrics["step"].max() if run.metrics.height else 0)
     pairs += [("Meta-training", f"{done:,} of {train.get('steps') or 0:,} steps, {words.count(train.get('tasks') or 1, 'problem')} each")]
+    pairs += [("Begun with the weights of", words.began(run))] if words.began(run) else []
     pairs += [
         (f"Training, {what} time", words.duration(scores.trained_s(run, clock))) for what, clock in (("wall", "wall_s"), ("CPU", "cpu_s"))
     ]

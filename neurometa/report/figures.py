@@ -90,6 +90,9 @@ def learning(runs: Sequence[Reading], labels: Sequence[str]) -> Drawing | None:
     caption = f"Accuracy on practice problems ({', '.join(tasks)}) made of training characters, as meta-training goes on. "
     caption += "Faint: as logged. "
     caption += f"Strong: moving average over {' or '.join(map(str, windows))} logged values. "
+    caption += "".join(
+        f"{label} began with the weights of {words.began(run)}. " for run, label in zip(runs, labels, strict=True) if words.began(run)
+    )
     caption += "The unseen characters, on which the learner is judged, play no part in this curve."
     return Drawing("learning", lambda width: plots.learning(curves, width), f"Learning curve on training characters: {told}.", caption)
 

@@ -12,7 +12,7 @@ from neurometa.report.markup import Figures, facts, paragraph, section, table
 from neurometa.report.read import Reading
 from neurometa.report.style import INK, LINE, MUTED, SERIES, Number, axes, canvas
 
-KINDS = (("both", SERIES[0], "s"), ("float network only", SERIES[1], "x"), ("chip only", SERIES[3], "+"))
+KINDS = (("both", SERIES[0], "s"), ("float only", SERIES[1], "x"), ("chip only", SERIES[3], "+"))
 
 
 def loihi(run: Reading, show: Figures, level: int = 2) -> str:

@@ -88,8 +88,10 @@ def _lead(runs: Sequence[Reading]) -> str:
     shown = f"Shown {words.count(one.shots or 0, 'example')} of each of {one.ways} characters it had never seen"
     first = f"{shown}, {who} names other images of them. "
     second = f"Guessing would be right {one.chance:.0f} % of the time. " if one.chance else ""
-    third = f"{trained} trained on other characters of the same kind: {words.material(run)}."
-    return paragraph(first + second + third, kind="lead")
+    third = f"{trained} trained on other characters of the same kind: {words.material(run)}. "
+    lent = {words.name(other): words.began(other) for other in runs if words.began(other)}
+    fourth = "".join(f"{name} began with the weights of {start}, whose training is not in its times. " for name, start in lent.items())
+    return paragraph((first + second + third + fourth).strip(), kind="lead")
 
 
 def _score(run: Reading, label: str, several: bool) -> str:

@@ -139,7 +139,7 @@ def learning(curves: Sequence[Curve], width: Number) -> Figure:
     for chance in sorted({curve.chance for curve in curves}):
         ax.axhline(chance, color=MUTED, lw=1.2, ls=(0, (2, 2)))
         across = ax.get_yaxis_transform()
-        ax.text(1, chance + 1, f"chance {chance:.0f} %", transform=across, ha="right", va="bottom", fontsize=12, color=MUTED)
+        ax.text(1, chance + 1, f"chance {chance:.3g} %", transform=across, ha="right", va="bottom", fontsize=12, color=MUTED)
     ax.set(ylim=(0, 101), yticks=range(0, 101, 20), xlim=(0, max(curve.steps[-1] for curve in curves) or 1))
     ax.grid(axis="y", color=LINE, lw=0.7)
     ax.locator_params(axis="x", nbins=5)

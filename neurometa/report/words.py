@@ -1,5 +1,6 @@
 """What a run did, in plain words for somebody who has never heard of neurometa. Plain text: escape it before it enters HTML."""
 
+from pathlib import Path
 from typing import Any
 
 from neurometa.report.read import Reading
@@ -49,6 +50,12 @@ def duration(seconds: int | float | None) -> str:
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def began(run: Reading) -> str | None:
+    """Name of the learner with whose weights the meta-training began; None where it began anew."""
+    start = part(run, "training", "start")
+    return Path(str(start)).name if start else None
 
 
 SPLITS = {
