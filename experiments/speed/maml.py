@@ -61,14 +61,15 @@ def disagreement(case: Case, mode: str) -> float:
     return worst
 
 
-def times(steps: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median seconds of each contestant, all in turn within a round."""
+def times(steps: dict[str, Callable[[], object]], rounds: int, runs: int = 1) -> dict[str, float]:
+    """Median seconds of each contestant, all in turn within a round, each so many runs at a turn, of which the mean counts."""
     spent: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(rounds):
         for name, step in steps.items():
             began = time.perf_counter()
-            step()
-            spent[name].append(time.perf_counter() - began)
+            for _ in range(runs):
+                step()
+            spent[name].append((time.perf_counter() - began) / runs)
     return {name: statistics.median(values) for name, values in spent.items()}
 
 

@@ -10,6 +10,7 @@ Linux only: /proc/self/clear_refs and VmHWM of /proc/self/status.
 import ctypes
 import gc
 import json
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -23,11 +24,11 @@ TELLS = Path("/proc/self/clear_refs").exists()
 """Whether the system tells how much memory a process took at most."""
 
 
-def peak_mb(case: Case, name: str) -> float:
-    """Rise of resident memory while `name` runs `case`, in units of 10^6 bytes, where the system `TELLS`."""
+def peak_mb(case: Case, name: str, processes: int = 3) -> float:
+    """Rise of resident memory while `name` runs `case`, in units of 10^6 bytes, where the system `TELLS`: the median of some processes."""
     command = [sys.executable, "-m", "experiments.speed.memory", json.dumps(case), name]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return float(done.stdout.splitlines()[-1])
+    done = (subprocess.run(command, check=True, capture_output=True, text=True) for _ in range(processes))
+    return statistics.median(float(one.stdout.splitlines()[-1]) for one in done)
 
 
 def rise_mb(case: Case, name: str) -> float:

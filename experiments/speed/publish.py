@@ -29,7 +29,8 @@ WORDS = {
 def table(result: dict[str, Any]) -> str:
     """The Markdown between the markers."""
     machine = ", ".join(f"{name} {number}" for name, number in result["machine"].items() if name != "processor")
-    parts = [f"{result['machine']['processor']}; {machine}; {result['date']}; medians of at least {result['rounds']} rounds."]
+    picture = "![Time of each library over ours, forward and backward, one thread; the line is ours.](assets/speed.png)"
+    parts = [picture, f"{result['machine']['processor']}; {machine}; {result['date']}; medians of at least {result['rounds']} rounds."]
     for threads, cases in result["seconds"].items():
         modes = list(next(iter(cases.values())))
         for mode in modes:
@@ -74,7 +75,7 @@ def _markdown(rows: list[tuple[str, dict[str, str]]]) -> str:
 def picture(result: dict[str, Any]) -> Figure:
     """One bar for each contestant and case: its time over ours, forward and backward, one thread."""
     names = [name for name in WORDS if name != "neurometa"]
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    figure = Figure(figsize=(9, 4), layout="constrained")
     axes = figure.subplots()
     for i, name in enumerate(names):
         places = [j + (i - len(names) / 2 + 0.5) / (len(names) + 1) for j in range(len(result["ratios"]))]
@@ -82,9 +83,11 @@ def picture(result: dict[str, Any]) -> Figure:
         axes.bar(places, heights, 0.9 / (len(names) + 1), label=WORDS[name])
     axes.axhline(1, color="black", linewidth=1)
     axes.set_yscale("log")
-    axes.set_ylabel("time / neurometa's time")
+    axes.set_yticks([0.5, 1, 2, 5, 10, 20], ["0.5", "1", "2", "5", "10", "20"])
+    axes.minorticks_off()
+    axes.set_ylabel("time / neurometa's time, forward and backward")
     axes.set_xticks(range(len(result["ratios"])), list(result["ratios"]))
-    axes.legend(ncols=3, frameon=False)
+    axes.legend(ncols=6, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1))
     return figure
 
 
