@@ -390,7 +390,8 @@ def _exported(answer: dict[str, Any]) -> None:
     if verify:
         _out(f"float   {verify['accuracy_float']:.2f} ± {verify['ci95_float']:.2f} %, {verify['episodes']} episodes")
         _out(f"integer {verify['accuracy_integer']:.2f} ± {verify['ci95_integer']:.2f} %, {verify['against']}")
-        told = "every spike equal" if verify["equal"] else "SPIKES DIFFER"
+        same = "every spike of Lava is the emulator's" if verify["against"] == "lava" else "the bundle on disk plays as the one in memory"
+        told = same if verify["equal"] else f"NOT EQUAL: {same}"
         _out(f"lost    {verify['lost']['mean']:.2f} ± {verify['lost']['ci95']:.2f} points; {told}")
 
 

@@ -1,8 +1,10 @@
 """What every test stands on: shapes and types checked at run time, one thread, fixed seeds, no network."""
 
+import hashlib
 import os
 import random
 import socket
+import tempfile
 from pathlib import Path
 
 import hypothesis
@@ -25,6 +27,12 @@ def checked_modules() -> list[str]:
     return [name for name in names if not name.startswith(UNCHECKED)]
 
 
+def kernels_hash() -> str:
+    """Of all sources of compiled kernels: numba notices a change in a function's own file only, not in what it calls."""
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(PACKAGE.rglob("kernels/*.py")))).hexdigest()[:12]
+
+
+os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(tempfile.gettempdir()) / f"neurometa-kernels-{kernels_hash()}"))  # before numba
 install_import_hook(checked_modules(), f"{checked.__module__}.{checked.__name__}")  # before any test imports the package
 
 torch.set_num_threads(1)

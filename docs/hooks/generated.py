@@ -14,7 +14,7 @@ from neurometa.cli import app
 from neurometa.energy.validation import check, points
 from neurometa.experiment import config
 
-RULES = Path(__file__).resolve().parents[2] / "experiments" / "data" / "rules.jsonl"
+DATA = Path(__file__).resolve().parents[2] / "experiments" / "data"
 MEANINGS = Path(__file__).resolve().parents[1] / "fields.toml"
 
 
@@ -26,6 +26,7 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
         "chips": chips,
         "validation": validation,
         "rules": rules,
+        "curves": curves,
     }.items():
         marker = re.compile(rf"<!-- generated: {name} -->\n_.*_$", re.MULTILINE)  # the line in italics is for readers of the source
         if marker.search(markdown):
@@ -152,7 +153,7 @@ def validation() -> str:
 def rules() -> str:
     """One row a rule, its constants set by hand and meta-trained, as `python -m experiments.rules` measured them."""
     rows = ["| rule | seed | task | by hand | trained | gain |", "| --- | --- | --- | --- | --- | --- |"]
-    for line in RULES.read_text(encoding="utf-8").splitlines():
+    for line in (DATA / "rules.jsonl").read_text(encoding="utf-8").splitlines():
         found = json.loads(line)
         name = found["row"] + (", by evolution" if found["estimator"] == "evolution" else "")
         for task in ("5w1s", "20w1s"):
@@ -161,6 +162,24 @@ def rules() -> str:
                 gain = found[task]["gain"]
                 rows.append(f"| {name} | {found['seed']} | {task} | {' | '.join(said)} | {gain['mean']:+.1f} ± {gain['ci95']:.1f} |")
     return "\n".join(rows)
+
+
+def curves() -> str:
+    """Two tables of `python -m experiments.curves`: accuracy over examples of each class, and over inner steps."""
+    points = [json.loads(line) for line in (DATA / "curves.jsonl").read_text(encoding="utf-8").splitlines()]
+    seen = [point for point in points if point["over"] == "examples"]
+    counts = sorted({point["value"] for point in seen})
+    tables = [f"| rule | {' | '.join(f'{n} each' for n in counts)} |", f"| --- |{' --- |' * len(counts)}"]
+    for rule in dict.fromkeys(point["rule"] for point in seen):
+        by_count = {point["value"]: _accuracy(point) for point in seen if point["rule"] == rule}
+        tables.append(f"| {rule} | {' | '.join(by_count.get(n, '') for n in counts)} |")
+    tables += ["", "| rule | inner steps | accuracy |", "| --- | --- | --- |"]
+    tables += [f"| {p['rule']} | {p['value']} {p['over']} | {_accuracy(p)} |" for p in points if p["over"] != "examples"]
+    return "\n".join(tables)
+
+
+def _accuracy(point: dict[str, Any]) -> str:
+    return f"{point['mean']:.1f} ± {point['ci95']:.1f}"
 
 
 def command_options() -> dict[str, set[str]]:

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch._C._functorch import TransformType, get_interpreter_stack
 
 from neurometa.core.neuron import Neuron
-from neurometa.errors import InternalError, UserError
+from neurometa.errors import UserError
 
 RANGES = {
     "decay": (0.0, 1.0),
@@ -32,6 +32,7 @@ def check_constants(neuron: Neuron) -> None:
         if isinstance(value, Tensor):
             if _vmapped() or value.numel() == 0:
                 continue
+            value = value.detach()
             worst = float(value.max() if bool(value.min() >= low) else value.min())
         else:
             worst = value
@@ -46,7 +47,9 @@ def check_finite(what: str, x: Tensor) -> None:
     Raises:
         UserError: naming `what`.
     """
-    if not x.is_meta and not _vmapped() and not math.isfinite(float(x.detach().sum())):
+    if x.is_meta or _vmapped() or math.isfinite(float(x.detach().sum())):
+        return
+    if not bool(x.detach().isfinite().all()):  # a sum may overflow where no number does
         raise UserError(f"{what} of shape {tuple(x.shape)} with NaN or infinite values given, finite numbers expected")
 
 
@@ -66,14 +69,16 @@ def check_window(neuron: Neuron, current: Tensor, steps: int, state: Any) -> Non
     """Refuse a window whose parts do not fit together; no number is looked at.
 
     Raises:
-        UserError: no time step, an empty current or one of whole numbers, constants or a state of another shape, type or neuron.
-        InternalError: a current with neither one row nor `steps` rows.
+        UserError: no time step, an empty current, one of whole numbers or with neither one row nor `steps` rows, constants or a state of
+            another shape, type or neuron.
     """
     if steps < 1:
         raise UserError(f"{steps} time steps given, at least 1 expected")
     check_floats("current", current)
+    if current.ndim == 0:
+        raise UserError("a current of one number given, (steps, *batch, neurons) expected")
     if current.shape[0] not in (1, steps):
-        raise InternalError(f"current with {current.shape[0]} time steps given, 1 or {steps} expected")
+        raise UserError(f"current with {current.shape[0]} time steps given, 1 or {steps} expected")
     shape = current.shape[1:]
     for name, value in zip(neuron._fields, neuron, strict=True):  # type: ignore[call-overload]
         if isinstance(value, Tensor) and (value.dtype != current.dtype or not _fits(value.shape, shape)):
@@ -87,6 +92,8 @@ def check_window(neuron: Neuron, current: Tensor, steps: int, state: Any) -> Non
     for name, value in zip(state._fields, state, strict=True):
         if value.shape != shape:
             raise UserError(f"state with {name} of shape {tuple(value.shape)} given, {tuple(shape)} expected")
+        if value.dtype != current.dtype:
+            raise UserError(f"state with {name} of type {value.dtype} given, {current.dtype} expected, the current's type")
 
 
 def _fits(small: torch.Size, large: torch.Size) -> bool:

@@ -9,9 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from neurometa.core.check import check_constants
+from neurometa.core.compiled import windows
 from neurometa.core.constants import Free, with_params
 from neurometa.core.neuron import Neuron
-from neurometa.core.recurrent_scan import recurrent_scan
+from neurometa.core.recurrent_scan import FUSED, recurrent_states
 from neurometa.core.scan import states
 from neurometa.core.sparse import linear
 from neurometa.errors import UserError
@@ -72,8 +73,10 @@ class Linear(NamedTuple):
 
     def apply(self, params: Params, x: Signal, state: Params) -> tuple[Signal, Params]:
         """Multiply the last axis."""
-        if "weight" not in params:
+        if "weight" not in params and self.outputs is None:
             return x, {}
+        if "weight" not in params:
+            raise UserError(f"a dense layer of {self.outputs} outputs without its parameter `weight` given: look for a misspelt name")
         product = F.linear if self.dense else linear
         return _each(x, lambda values: product(values, params["weight"], params.get("bias"))), {}
 
@@ -123,6 +126,11 @@ class Conv2d(NamedTuple):
         return _each(x, convolve), {}
 
 
+def _lifted(x: Tensor) -> Tensor:
+    """Numbers of 16 bits as 32: what is summed or integrated over time needs them."""
+    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+
+
 def _channels_last(x: Tensor) -> Tensor:
     """The same tensor with its channels side by side in memory; `contiguous(memory_format=...)` does not work under vmap."""
     return x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
@@ -151,7 +159,7 @@ class Norm(NamedTuple):
 
     def apply(self, params: Params, x: Signal, state: Params) -> tuple[Signal, Params]:
         """Normalise the channel axis."""
-        values = x.values
+        values = _lifted(x.values)
         channel = 2 if x.timed else 1
         others = [axis for axis in range(values.ndim) if axis != channel]
         notes: Params = {}
@@ -236,15 +244,25 @@ class Spiking(NamedTuple):
         These are uniform with variance 1 / n, so that a pattern of spikes comes back, on average, as long as it was.
 
         Raises:
-            UserError: a constant is out of range, or the neurons of a recurrent population do not lie in a row.
+            UserError: a constant or the delay is out of range, or the neurons of a recurrent population do not lie in a row.
         """
         check_constants(self.neuron)
+        if self.delay not in (0, 1):
+            raise UserError(f"a delay of {self.delay} steps given, 0 or 1 expected")
         params = {free.key: free.init(self.neuron, shape, generator) for free in self.free}
         if not self.recurrent:
             return params, shape
         if len(shape) != 1:
             raise UserError(f"recurrent neurons of shape {shape} given, a row of them expected: only dense layers can be recurrent")
         return {**params, "recurrent": _uniform((shape[0], shape[0]), 2 * shape[0], generator)}, shape
+
+    def runs_on(self, kernel: str | None) -> bool:
+        """Whether a kernel knows this population."""
+        if kernel in (None, "reference"):
+            return True
+        if self.recurrent:
+            return kernel == "numba" and isinstance(self.neuron, FUSED)
+        return windows.knows(kernel, self.neuron) and not (kernel == "triton" and self.free)
 
     def constants(self, params: Params) -> Any:
         """The neuron, its free constants taken from the layer's parameters."""
@@ -254,14 +272,16 @@ class Spiking(NamedTuple):
         """Integrate and fire; every field of the neuron's state is noted, over time. Currents of 16 bits are integrated in 32."""
         steps = x.values.shape[0] if x.timed else self.steps
         current = x.values if x.timed else x.values.unsqueeze(0)
-        current = current.float() if current.dtype in (torch.bfloat16, torch.float16) else current
+        current = _lifted(current)
         neuron = self.constants(params)
         before = _state(neuron, current, state) if state else None
         if self.recurrent:
-            found = recurrent_scan(neuron, current, params["recurrent"], steps, before, self.kernel)
+            found = recurrent_states(neuron, current, _lifted(params["recurrent"]), steps, before, self.kernel)
         else:
             found = states(neuron, current, steps, before, self.kernel)
         sent = neuron.output(found)
+        if sent.dtype != x.values.dtype and not torch.is_autocast_enabled(sent.device.type):
+            sent = sent.to(x.values.dtype)  # on to weights of 16 bits, where all are
         return Signal(_late(sent, None if before is None else neuron.output(before)) if self.delay else sent, True), found._asdict()
 
 

@@ -84,14 +84,23 @@ class Stack(NamedTuple):
         return self.split()[1].shape[0]
 
     def on(self, kernel: str | None) -> "Stack":
-        """The same network with every population run by that kernel of the scan, see `scan`; the reference multiplies densely too."""
+        """The same network with every population run by that kernel of the scan, see `scan`; the reference multiplies densely too.
 
-        def one(layer: Layer) -> Layer:
+        Raises:
+            UserError: the kernel does not know a population.
+        """
+
+        def one(name: str, layer: Layer) -> Layer:
             if isinstance(layer, Linear):
                 return layer._replace(dense=kernel == "reference")
-            return layer._replace(kernel=kernel) if isinstance(layer, Spiking) else layer
+            if not isinstance(layer, Spiking):
+                return layer
+            if not layer.runs_on(kernel):
+                what = f"{'recurrent ' * layer.recurrent}{type(layer.neuron).__name__}"
+                raise UserError(f"kernel {kernel} given, which does not know the {what} of layer {name}: choose kernel auto or reference")
+            return layer._replace(kernel=kernel)
 
-        return self._replace(layers=tuple((name, one(layer)) for name, layer in self.layers))
+        return self._replace(layers=tuple((name, one(name, layer)) for name, layer in self.layers))
 
     def split(self) -> tuple["Stack", "Stack"]:
         """The network before its readout, and the readout with what follows it; nothing follows where there is no readout."""

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from neurometa.core.check import check_window
+from neurometa.core.check import check_constants, check_finite, check_window
 from neurometa.core.kernels import reference
 from neurometa.core.neuron import ALIF, IF, LIF, Neuron, carry
 from neurometa.core.rows import aligned, by_task, fresh, gradient, optional, outer, product, rows, spread, total
@@ -42,16 +42,22 @@ def recurrent_scan(neuron: Neuron, current: Tensor, weight: Tensor, steps: int, 
     Returns:
         The neuron's state, every field (steps, *batch, n).
     Raises:
-        UserError: as `scan.states`, an unfit kernel, or weights that are not (n, n) of the current's type.
-        InternalError: if the current has neither one row nor `steps` rows.
+        UserError: as `scan.scan`, an unfit kernel, or weights that are not (n, n) of the current's type.
     """
+    check_constants(neuron)
+    check_finite("current", current)
+    return recurrent_states(neuron, current, weight, steps, state, kernel)
+
+
+def recurrent_states(neuron: Neuron, current: Tensor, weight: Tensor, steps: int, state: Any = None, kernel: str | None = None) -> Any:
+    """`recurrent_scan` where numbers are not looked at; shapes are."""
     check_window(neuron, current, steps, state)
     square = (current.shape[-1], current.shape[-1])
     if weight.shape != square or weight.dtype != current.dtype:
         raise UserError(f"recurrent weights {tuple(weight.shape)} of {weight.dtype} given, {square} of {current.dtype} expected")
     # constants of each neuron, not of each example
     known = isinstance(neuron, FUSED) and all(c.ndim < 2 for c in neuron if isinstance(c, Tensor))
-    kernel = kernel or ("numba" if known and kernel_for(current) == "numba" else "reference")
+    kernel = kernel_for(current, asked=kernel) if kernel else ("numba" if known and kernel_for(current) == "numba" else "reference")
     if kernel == "reference":
         return reference.recurrent_scan(neuron, current, weight, steps, state)
     if kernel != "numba" or not known or not isinstance(neuron, FUSED):

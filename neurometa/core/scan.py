@@ -25,7 +25,6 @@ def scan(neuron: Neuron, current: Tensor, steps: int, state: Any = None, kernel:
     Raises:
         UserError: constants out of range, a current that is empty, not of floats or not finite, a state of another neuron or shape,
             or a kernel that cannot run this.
-        InternalError: if the current has neither one row nor `steps` rows.
     """
     check_constants(neuron)
     check_finite("current", current)

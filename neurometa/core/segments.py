@@ -60,6 +60,8 @@ class Segmented(NamedTuple):
         first, average = _time(self.stack)
         if average is None and first is not None:
             raise UserError(f"{self.segments} segments given for a network that is not averaged over time before its readout: choose 1")
+        if average is not None and self.stack.layers[average][1].last:  # type: ignore[attr-defined]
+            raise UserError(f"{self.segments} segments given for a network that is averaged over its last steps alone: choose 1")
         if average is None or (first is None and not x.timed):
             return self.stack.run(params, x, state)  # no time to cut
         start = 0 if x.timed else first

@@ -5,6 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from neurometa.errors import UserError
+
 KINDS = ("fast-sigmoid", "arctan", "triangle", "sigmoid", "box")
 """Names in the order of the integer codes that the compiled kernels use."""
 
@@ -33,33 +35,41 @@ class Surrogate(NamedTuple):
 
     @property
     def code(self) -> int:
-        """Integer that the compiled kernels know this kind by."""
+        """Integer that the compiled kernels know this kind by.
+
+        Raises:
+            UserError: no such kind, or a slope that is not positive.
+        """
+        if self.kind not in KINDS:
+            raise UserError(f"surrogate {self.kind!r} given, expected one of {', '.join(KINDS)}")
+        if not self.slope > 0:
+            raise UserError(f"surrogate {self.kind} of slope {self.slope} given, a number above 0 expected")
         return KINDS.index(self.kind)
 
     def value(self, x: Tensor) -> Tensor:
         """Smooth step, same shape as `x`."""
-        k = self.slope
-        if self.kind == "fast-sigmoid":
+        k, kind = self.slope, KINDS[self.code]
+        if kind == "fast-sigmoid":
             return 0.5 + x / (1 + k * x.abs())
-        if self.kind == "arctan":
+        if kind == "arctan":
             return 0.5 + torch.atan(torch.pi / 2 * k * x) / torch.pi
-        if self.kind == "triangle":
+        if kind == "triangle":
             inside = _clipped(x, 1 / k)
             return 0.5 + inside - k * inside * inside.abs() / 2
-        if self.kind == "sigmoid":
+        if kind == "sigmoid":
             return torch.sigmoid(k * x)
         return 0.5 + _clipped(x, 1 / k)
 
     def derivative(self, x: Tensor) -> Tensor:
         """Slope of `value`, same shape as `x`; what stands for the derivative of the spike."""
-        k = self.slope
-        if self.kind == "fast-sigmoid":
+        k, kind = self.slope, KINDS[self.code]
+        if kind == "fast-sigmoid":
             return (1 + k * x.abs()).square().reciprocal()
-        if self.kind == "arctan":
+        if kind == "arctan":
             return k / 2 / (1 + (torch.pi / 2 * k * x).square())
-        if self.kind == "triangle":
+        if kind == "triangle":
             return (1 - k * x.abs()).relu()
-        if self.kind == "sigmoid":
+        if kind == "sigmoid":
             soft = torch.sigmoid(k * x)
             return k * soft * (1 - soft)
         return (x.abs() < 1 / k).to(x)

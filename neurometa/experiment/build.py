@@ -11,12 +11,12 @@ from neurometa import tasks
 from neurometa.core import encode, network
 from neurometa.core.segments import Segmented
 from neurometa.errors import UserError
-from neurometa.experiment import config, rules, start, units
+from neurometa.experiment import config, descent, rules, start, units
 from neurometa.experiment import machine as machines
 from neurometa.meta import estimators, evolution
 from neurometa.meta.learner import Learner
 from neurometa.meta.trainer import Trainer, TrainerSettings
-from neurometa.plasticity import bptt, eprop, frozen, generator, prototype
+from neurometa.plasticity import frozen, prototype
 from neurometa.plasticity.base import Plasticity
 from neurometa.tasks import sinusoid
 from neurometa.tasks.augment import Augment
@@ -266,35 +266,7 @@ def _plasticity(rule: config.Rule, net: Network, ways: int) -> Plasticity:
         return frozen.Frozen()
     if isinstance(rule, rules.Local):
         return rules.local(rule, ways)
-    _refuse_still_weights(rule, net)
-    written = ways if rule.head == "zero" else None
-    if isinstance(rule, config.EProp):
-        built = eprop.EProp(
-            rule.steps, rule.rate, rule.rates, rule.hidden_rate, rule.fast, written, rule.feedback, rule.output, rule.trace, rule.examples,
-            rule.chunk, rule.updates == "online", rule.truncate == "traces", rule.target_rate, rule.regularisation,
-            generator.Generator(rule.generator),
-        )  # fmt: skip
-        built.refuse(net)
-        return built
-    return bptt.BPTT(rule.steps, rule.rate, rule.rates, rule.fast, written)
-
-
-def _refuse_still_weights(rule: config.BPTT | config.EProp, net: Network) -> None:
-    """Patterns of fast weights that match nothing, and a readout of zeros that does not move."""
-    names = list(net.init(torch.Generator()))
-    if rule.head == "zero":
-        names += [f"{network.READOUT}.weight", f"{network.READOUT}.bias"]
-        if not all(any(fnmatchcase(name, pattern) for pattern in rule.fast) for name in names[-2:]):
-            raise UserError(
-                f"plasticity.head = 'zero' with fast = {list(rule.fast)}: a readout of zeros that does not move names nothing; "
-                "add 'readout.*' to plasticity.fast, or choose head = 'own'"
-            )
-    for pattern in rule.fast:
-        if not any(fnmatchcase(name, pattern) for name in names):
-            raise UserError(f"plasticity.fast names {pattern!r}, which matches no parameter; expected a pattern over {', '.join(names)}")
-    if not rule.fast:
-        kind = _kind(rule)
-        raise UserError(f'plasticity.fast is empty, so {kind} would change nothing: name patterns such as "*", or choose plasticity frozen')
+    return descent.descending(rule, net, ways)
 
 
 def _estimator(kind: config.Outer) -> estimators.Estimator:
@@ -312,16 +284,7 @@ def _refuse_pairs(experiment: config.Experiment) -> None:
     _refuse_regression(experiment)
     _refuse_raster(experiment)
     rules.refuse(experiment)
-    if isinstance(rule, config.BPTT | config.EProp) and rule.rates != "fixed" and not isinstance(outer, config.Unrolled | config.Evolution):
-        raise UserError(
-            f"estimator {_kind(outer)} gives learnt rates no gradient (plasticity.rates = {rule.rates!r}): "
-            "choose estimator unrolled, or plasticity.rates = 'fixed'"
-        )
-    if isinstance(rule, config.EProp) and rule.feedback in ("learnt", "generator") and not isinstance(outer, config.Unrolled):
-        raise UserError(
-            f"estimator {_kind(outer)} gives feedback {rule.feedback} no gradient: "
-            "choose estimator unrolled, or plasticity.feedback = 'random'"
-        )
+    descent.refuse(experiment)
     if isinstance(outer, config.Reptile) and not isinstance(rule, config.BPTT | config.EProp):
         raise UserError(f"estimator reptile follows slow weights that move, plasticity {_kind(rule)} moves none: choose estimator unrolled")
     if isinstance(outer, config.Reptile) and isinstance(rule, config.BPTT | config.EProp) and rule.head == "zero" and _readout_alone(rule):

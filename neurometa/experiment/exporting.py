@@ -79,6 +79,8 @@ def to_loihi(run: Run, asked: Asked, data: Path | None, watch: Watch) -> dict[st
         raise UserError(f"{asked.episodes} episodes given, expected at least 2: one episode has no interval")
     if asked.given not in ("auto", "spikes", "bias"):
         raise UserError(f"--input {asked.given} given, expected auto, spikes or bias")
+    if asked.verify == "lava":
+        lava.needed()
     card = estimation.cards([asked.chip], None)[0]
     made = exported(run, asked, data)
     bundles.write(asked.out, made.bundle)

@@ -52,13 +52,15 @@ def _thinned(metrics: bytes, at_most: int = 200) -> bytes:
 
 def _readme(run: Run, summary: dict[str, Any], out: Path) -> str:
     """What the learner is and the commands that make it and judge it again."""
-    task, accuracy, training = summary["task"], summary["accuracy"], summary.get("training", {})
+    task, training = summary["task"], summary.get("training", {})
     data = " Omniglot is looked for in $NEUROMETA_DATA." if task["kind"] == "omniglot" else ""
+    start = run.experiment.training.start
+    began = f", on top of those of {start}, with whose weights it began" if start else ""
+    ways = f" --ways {task['ways']}" if "accuracy" in summary else ""
     return f"""# {run.experiment.name}
 
-{summary.get("network", "")}: {accuracy["mean"]:.2f} ± {accuracy["ci95"]:.2f} % on {summary["episodes"]} episodes of unseen classes
-({task["kind"]}, {summary["split"]}, {task["ways"]}-way {task["shots"]}-shot) after {training.get("steps")} outer steps
-({training.get("cpu_s", 0.0) / 60.0:.0f} CPU-minutes).{data}
+{summary.get("network", "")}: {_reached(summary)} after {training.get("steps")} outer steps
+({training.get("cpu_s", 0.0) / 60.0:.0f} CPU-minutes{began}).{data}
 
 Train it again:
 
@@ -66,5 +68,15 @@ Train it again:
 
 Judge it again:
 
-    neurometa evaluate {out} --ways {task["ways"]} --shots {task["shots"]} --queries {task["queries"]} --episodes {summary["episodes"]}
+    neurometa evaluate {out}{ways} --shots {task["shots"]} --queries {task["queries"]} --episodes {summary["episodes"]}
 """
+
+
+def _reached(summary: dict[str, Any]) -> str:
+    """How well it did, and at what."""
+    task = summary["task"]
+    if "mse" in summary:
+        found, asked = summary["mse"], f"{task['kind']}, {task['shots']} examples"
+        return f"squared error {found['mean']:.3f} ± {found['ci95']:.3f} on {summary['episodes']} new episodes\n({asked})"
+    found, asked = summary["accuracy"], f"{task['kind']}, {summary['split']}, {task['ways']}-way {task['shots']}-shot"
+    return f"{found['mean']:.2f} ± {found['ci95']:.2f} % on {summary['episodes']} episodes of unseen classes\n({asked})"

@@ -62,6 +62,18 @@ def interpreter() -> Path | None:
     return None
 
 
+def needed() -> Path:
+    """The Python of the Lava environment.
+
+    Raises:
+        UserError: there is none; the message says how to make one.
+    """
+    found = interpreter()
+    if found is None:
+        raise UserError(f"no Lava environment found: make one with `neurometa lava install`, or name one in ${VARIABLE}")
+    return found
+
+
 def run(jobs: Sequence[Job], timeout_s: float = 300, python: Path | None = None) -> list[LavaPlayed]:
     """Play windows one after another in one worker.
 
@@ -113,9 +125,7 @@ def check(timeout_s: float = 60) -> dict[str, Any]:
 
 def call(arguments: list[str], timeout_s: float, python: Path | None = None) -> dict[str, Any]:
     """Run neurometa-lava; return the JSON object that it prints. Raises like `run`."""
-    python = python or interpreter()
-    if python is None:
-        raise UserError(f"no Lava environment found: make one with `neurometa lava install`, or name one in ${VARIABLE}")
+    python = python or needed()
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **({"PYTHONPATH": str(SOURCE)} if SOURCE.is_dir() else {})}
     command = [str(python), "-m", "neurometa_lava", *arguments, "--timeout", str(timeout_s)]
     pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}

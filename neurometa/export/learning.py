@@ -5,7 +5,7 @@ After the spikes of a step (`emulator.py`), with r drawn anew for each step, one
     x = floor(q) + [r < q mod 1],  q = exp(-1/tau) x;   then + impulse where the neuron spiked, within 0..127        (y likewise)
     p = dependency * (product of factors) * m, >> max(0, widths + 4 - 15), << (e + 7), within 15 bits and a sign     each product
     a = (w << 7) + p + p + ..., within 15 bits and a sign after each;   w = floor(a / 128) + [r < a/128 mod 1]
-    widths: 7 of a trace, 9 of w and t
+    widths: 7 of a trace, 9 of w and t, 1 of x0 and y0
 
 w and t are evaluated from the values before the step; new weights act on the next step's spikes. A presynaptic trace is not cleared when
 the postsynaptic neuron is reset: a rule that wants that says `-y0*t`.
@@ -29,6 +29,9 @@ from neurometa.export.bundle.schema import INPUT
 
 TRACE, SYNAPSE, MANTISSA, ACCUMULATOR = 7, 9, 4, 15
 """Widths in bits: of a trace, of a weight or tag with its sign, of a rule's number, of the sum."""
+
+WIDTHS = {"w": SYNAPSE, "t": SYNAPSE, "x0": 1, "y0": 1}
+"""Widths of factors that are no traces."""
 
 SENT_TAU = 65535
 """Time constant by which the chip's model lets y values decay that neurons send: in one step, hardly."""
@@ -82,6 +85,7 @@ class _Plastic:
             self.y = y
         values = {"x1": self.x[0], "x2": self.x[1], "y1": y[0, :, None], "y2": y[1, :, None], "y3": y[2, :, None], "w": self.w, "t": self.t}
         when = {"x0": pre.astype(np.int64)[None], "y0": post.astype(np.int64)[:, None]}
+        values |= when
         w = _rounded(_applied(self.w, self.dw, values, when, clock), random_w, self.about.sign) if self.dw else self.w
         t = _rounded(_applied(self.t, self.dt, values, when, clock), random_w, "tag") if self.dt else self.t
         self.w, self.t = w, t
@@ -109,7 +113,7 @@ def _applied(
         due = np.array(int(clock % 2**product.every == 0)) if product.dependency == "u" else when[product.dependency]
         made, width = np.broadcast_to(due, start.shape).astype(np.int64), MANTISSA
         for factor in product.factors:
-            bits = SYNAPSE if factor in ("w", "t") else TRACE
+            bits = WIDTHS.get(factor, TRACE)
             made, width = made * np.clip(values[factor], -(2**bits), 2**bits - 1), width + bits
         made = (made * product.mantissa >> max(0, width - ACCUMULATOR)) << (product.exponent + 7)
         total = np.clip(total + np.clip(made, low, high), low, high)

@@ -110,11 +110,14 @@ class EProp(NamedTuple):
                 "rule eprop with updates online and chunk 0 given: say after how many steps weights move with chunk, such as 50"
             )
         if self.chunk:
-            self._refuse_chunks(taken)
+            self._refuse_chunks(taken, names)
 
-    def _refuse_chunks(self, taken: Parts) -> None:
+    def _refuse_chunks(self, taken: Parts, names: Params) -> None:
         for stage in taken.stages:
             chunks.refuse(stage)
+            alone = [n for n in names if stage.owns(n) and n.endswith(".bias") and f"{n.removesuffix('.bias')}.weight" not in names]
+            if alone:
+                raise UserError(f"rule eprop with chunk and fast {alone[0]} without its weights given: name both, or choose chunk 0")
         if self.output != "membrane" or self.regularisation or self.feedback == "generator":
             what = (
                 f"output {self.output}" if self.output != "membrane" else "regularisation" if self.regularisation else "feedback generator"

@@ -1,10 +1,12 @@
 """What the simulator refuses, in one line that says what was given and what was expected."""
 
+import math
 from typing import Any
 
 import pytest
 import torch
 
+from neurometa.core.check import check_finite
 from neurometa.core.layer import Spiking
 from neurometa.core.network import mlp_network
 from neurometa.core.neuron import ALIF, IF, LIF, CurrentLIF, LIFState, RefractoryLIF, SigmaDelta
@@ -84,3 +86,16 @@ def test_under_vmap_numbers_are_not_looked_at_and_shapes_are() -> None:
     assert z.shape == (2, 4, 3)
     with pytest.raises(UserError, match="0 time steps"):
         torch.func.vmap(lambda x: scan(LIF(), x, 0)[0], in_dims=1)(X)
+
+
+def test_finite_numbers_whose_sum_overflows_are_accepted() -> None:
+    check_finite("input", torch.full((2, 2, 2), 3e38))
+    check_finite("input", torch.ones(300, 300).half())
+    with pytest.raises(UserError, match="NaN or infinite"):
+        check_finite("input", torch.tensor([3e38, 3e38, math.inf]))
+
+
+def test_a_state_of_another_type_is_refused() -> None:
+    state = LIF().rest(torch.zeros(4, dtype=torch.float32))
+    with pytest.raises(UserError, match=r"state with v of type torch.float32 given, torch.float64 expected"):
+        scan(LIF(), torch.zeros(5, 4, dtype=torch.float64), 5, state)

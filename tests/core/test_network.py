@@ -6,6 +6,7 @@ from torch import Tensor
 
 from neurometa.core.layer import Norm
 from neurometa.core.network import READOUT, VMAP_LIMIT, Stack, conv_network, mlp_network
+from neurometa.core.neuron import LIF, RefractoryLIF
 from neurometa.errors import UserError
 from neurometa.types import Params, Record
 from tests.small import LIVELY
@@ -192,3 +193,28 @@ def test_normalised_features_have_nothing_in_common() -> None:
     given = network.run({**params, **record.statistics}, network.signal(pictures[:1]))
     torch.testing.assert_close(given.output[0], record.output[0], rtol=1e-4, atol=1e-5)
     assert given.statistics == {}
+
+
+@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_a_network_of_sixteen_bits_runs_and_integrates_in_thirty_two(half: torch.dtype, recurrent: bool) -> None:
+    network = mlp_network((6,), (5, 4), neuron=LIF(threshold=0.5), steps=7, recurrent=recurrent, outputs=3)
+    params = {name: value.to(half) for name, value in network.init(torch.Generator().manual_seed(0)).items()}
+    record = network.run(params, network.signal(torch.rand(9, 6, generator=torch.Generator().manual_seed(1)).to(half)))
+    assert record.output.dtype == half
+    assert {v.dtype for v in record.v.values()} == {torch.float32}
+    assert float(record.z["lif2"].sum()) > 5
+
+
+def test_a_kernel_that_does_not_know_a_population_is_refused_before_it_runs() -> None:
+    refractory = mlp_network((6,), (5,), neuron=RefractoryLIF(refractory=2.0), steps=3)
+    with pytest.raises(UserError, match="kernel numba given, which does not know the RefractoryLIF of layer refractorylif1: choose"):
+        refractory.on("numba")
+    with pytest.raises(UserError, match="kernel triton given, which does not know the recurrent LIF of layer lif1"):
+        mlp_network((6,), (5,), neuron=LIF(), steps=3, recurrent=True).on("triton")
+    refractory.on("reference")
+
+
+def test_a_delay_of_two_steps_is_refused() -> None:
+    with pytest.raises(UserError, match="a delay of 2 steps given, 0 or 1 expected"):
+        mlp_network((6,), (5,), neuron=LIF(), steps=3, delay=2)

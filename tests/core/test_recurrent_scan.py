@@ -290,5 +290,16 @@ def test_a_third_derivative_is_refused_and_the_reference_has_it() -> None:
 
 
 def test_a_current_of_another_length_is_refused() -> None:
-    with pytest.raises(InternalError, match="current with 4 time steps given, 1 or 6 expected"):
+    with pytest.raises(UserError, match="current with 4 time steps given, 1 or 6 expected"):
         recurrent_scan(COMPILED[0], currents(4, 3, N), weights(), STEPS)
+
+
+def test_numbers_that_cannot_be_are_refused_by_name() -> None:
+    x, weight = currents(STEPS, 3, N), weights()
+    for neuron, words in ((LIF(decay=1.5), "decay = 1.5"), (LIF(threshold=-1.0), "threshold = -1.0")):
+        with pytest.raises(UserError, match=words):
+            recurrent_scan(neuron, x, weight, STEPS)
+    with pytest.raises(UserError, match=r"current of shape .* with NaN"):
+        recurrent_scan(LIF(), x * math.nan, weight, STEPS)
+    with pytest.raises(UserError, match=r"kernel numba given for torch.float16"):
+        recurrent_scan(LIF(), x.half(), weight.half(), STEPS, kernel="numba")

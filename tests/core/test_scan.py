@@ -6,7 +6,7 @@ import torch
 from neurometa.core.neuron import LIF, LIFState
 from neurometa.core.scan import kernel_for, scan
 from neurometa.core.surrogate import Surrogate
-from neurometa.errors import InternalError
+from neurometa.errors import InternalError, UserError
 from tests.small import LIVELY
 
 LEAKY = LIVELY._replace(hard_reset=False)
@@ -132,7 +132,7 @@ def test_a_window_of_one_step_has_its_derivatives(neuron: LIF) -> None:
 
 @KERNELS
 def test_a_window_of_another_length_is_refused(kernel: str) -> None:
-    with pytest.raises(InternalError, match="3 time steps given, 1 or 9 expected"):
+    with pytest.raises(UserError, match="3 time steps given, 1 or 9 expected"):
         scan(LIVELY, current(3, 2), 9, kernel=kernel)
 
 

@@ -170,3 +170,11 @@ def test_a_network_that_is_not_averaged_over_time_is_refused_instead_of_run_whol
     unaveraged = network._replace(layers=tuple(layer for layer in network.layers if not isinstance(layer[1], TimeAverage)))
     with pytest.raises(UserError, match="not averaged over time before its readout: choose 1"):
         Segmented(unaveraged, 3).run(params, Signal(x, True))
+
+
+def test_an_average_over_the_last_steps_alone_is_refused() -> None:
+    network = made()
+    params, x = drawn(network, timed=True)
+    late = tuple((name, layer._replace(last=2) if isinstance(layer, TimeAverage) else layer) for name, layer in network.layers)
+    with pytest.raises(UserError, match="averaged over its last steps alone: choose 1"):
+        Segmented(network._replace(layers=late), 3).run(params, Signal(x, True))

@@ -9,6 +9,7 @@ from neurometa.core.layer import Linear
 from neurometa.core.network import mlp_network
 from neurometa.core.neuron import LIF
 from neurometa.core.sparse import few_events, linear
+from neurometa.errors import UserError
 from neurometa.types import Signal
 
 CLOSE = {"rtol": 1e-12, "atol": 1e-12}
@@ -19,6 +20,7 @@ CLOSE = {"rtol": 1e-12, "atol": 1e-12}
 def small_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that the tests are quick."""
     monkeypatch.setattr(sparse, "LEAST", 1000)
+    monkeypatch.setattr(sparse, "NARROW", 2)
 
 
 @pytest.fixture
@@ -132,3 +134,23 @@ def test_the_reference_kernel_multiplies_densely(ways: list[str]) -> None:
     network = mlp_network((30,), (7,), neuron=LIF(), steps=3)
     assert [layer.dense for _, layer in network.on("reference").layers if isinstance(layer, Linear)] == [True, True]
     assert [layer.dense for _, layer in network.on("numba").layers if isinstance(layer, Linear)] == [False, False]
+
+
+def test_weights_of_another_width_are_refused_and_not_read_past(ways: list[str]) -> None:
+    x, weight, _ = drawn(0.03)
+    for wrong in (weight[:, :-1], torch.cat([weight, weight], 1)):
+        with pytest.raises(UserError, match="given for 30 inputs"):
+            linear(x, wrong)
+
+
+def test_few_outputs_are_multiplied_densely() -> None:
+    x, _, _ = drawn(0.03, post=70)
+    assert few_events(x, 70)
+    assert not few_events(x, 1)
+
+
+def test_a_missing_weight_is_not_an_unwritten_readout() -> None:
+    x, _, _ = drawn(0.03)
+    assert Linear(None).apply({}, Signal(x, False), {})[0].values is x
+    with pytest.raises(UserError, match="7 outputs without its parameter `weight`"):
+        Linear(7).apply({}, Signal(x, False), {})

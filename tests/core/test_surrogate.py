@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from neurometa.core.surrogate import KINDS, Surrogate, spike
+from neurometa.errors import UserError
 from tests import oracles
 
 X = np.concatenate([np.linspace(-2.03, 2.03, 41), [1e-9, -1e-9]])  # no point on a corner of box or triangle
@@ -58,3 +59,9 @@ def test_second_derivatives_equal_finite_differences(kind: str) -> None:
     rise = (oracles.surrogate_derivative(kind, 1.5, X[:41] + h) - oracles.surrogate_derivative(kind, 1.5, X[:41] - h)) / (2 * h)
     near_corner = np.abs(X[:41]) < 0.01  # fast sigmoid and triangle bend there
     np.testing.assert_allclose(second.numpy()[~near_corner], rise[~near_corner], rtol=1e-6, atol=1e-6)
+
+
+def test_another_spelling_is_refused_and_not_taken_for_the_box() -> None:
+    for use in (Surrogate("fast_sigmoid").value, Surrogate("fast_sigmoid").derivative, Surrogate("box", 0.0).derivative):
+        with pytest.raises(UserError, match=r"expected one of fast-sigmoid|a number above 0 expected"):
+            use(torch.zeros(3))

@@ -6,14 +6,18 @@ import torch
 from neurometa.baselines.relu import ReLU
 from neurometa.core.encode import Direct
 from neurometa.core.layer import Linear, Norm
-from neurometa.core.network import Stack
+from neurometa.core.network import Stack, averaged_last, mlp_network
 from neurometa.energy.counts import means
 from neurometa.energy.workload import LEARNING, measure
 from neurometa.errors import UserError
 from neurometa.meta.learner import Learner
 from neurometa.plasticity.bptt import BPTT
 from neurometa.plasticity.frozen import Frozen
+from neurometa.plasticity.hebbian import Hebbian
 from neurometa.plasticity.prototype import Prototype
+from neurometa.plasticity.reward import RewardModulated
+from neurometa.plasticity.soel import SOEL
+from neurometa.plasticity.stdp import STDP
 from neurometa.types import Adapted, Work
 from tests.energy.nets import STEPS, conv
 from tests.small import LIVELY, Switches
@@ -85,6 +89,21 @@ def test_prototypes_show_each_example_once_and_write_the_readout():
     dense = means(found.adaptation.layers["conv1"]).dense_macs
     assert dense == 2 * means(found.inference.layers["conv1"]).dense_macs
     assert found.adaptation.total.synaptic_events > 0
+
+
+@pytest.mark.parametrize(
+    "rule", [STDP(2), SOEL(2, passes=2), RewardModulated(2, trials=3), Hebbian(2)], ids=lambda rule: type(rule).__name__
+)
+def test_local_rules_show_each_example_once_and_report_what_they_did(rule):
+    spiking = averaged_last(mlp_network((1, 4, 4), (8,), neuron=LIVELY, steps=STEPS))
+    learner = Learner(spiking, rule, Direct(STEPS))
+    found = measure(learner, learner.init(torch.Generator().manual_seed(0)), TASK, 3, torch.Generator().manual_seed(1))
+    assert (found.adaptation.rule, found.adaptation.windows) == ("local", 2)
+    work = means(found.adaptation.layers[LEARNING])
+    assert work.synaptic_updates > 0
+    assert work.trace_updates > 0
+    assert work.optimiser_macs == 0
+    assert found.adaptation.total.spikes > 0
 
 
 def test_descent_on_all_weights_runs_forward_and_backward_at_every_step():

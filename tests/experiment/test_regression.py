@@ -8,6 +8,7 @@ import torch
 from neurometa.errors import UserError
 from neurometa.experiment import build, evaluation, folder, load, session
 from neurometa.experiment.progress import Silent
+from neurometa.experiment.publish import publish
 from neurometa.report import page
 
 SINES = {
@@ -58,6 +59,15 @@ def test_its_report_speaks_of_squared_error(sines, tmp_path):
     assert "squared error" in html
     assert "named correctly" not in html
     assert "<svg" in html
+
+
+def test_it_is_published_and_judged_from_there(sines, tmp_path):
+    out = publish(sines[0], tmp_path / "published")
+    told = (out / "README.md").read_text()
+    assert "squared error" in told
+    assert "--ways" not in told
+    opened = folder.open_run(out)
+    assert evaluation.ask(opened, build.question(opened.experiment), 5, 1, None, Silent())["mse"]["mean"] > 0
 
 
 @pytest.mark.parametrize("rule", [{"kind": "bptt", "head": "zero"}, {"kind": "hebbian"}, {"kind": "frozen"}])

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from experiments.speed import lif, memory
+from experiments.speed import eprop, lif, memory
 from experiments.speed.cases import conv, mlp
 from experiments.speed.maml import MODES, disagreement, measure
 
@@ -69,3 +69,17 @@ def test_peak_memory_sees_an_array_that_lives_for_a_moment(monkeypatch):
     monkeypatch.setattr(memory, "everyone", lambda: {"hungry": lambda *_: Hungry()})
     risen = memory.rise_mb(SMALL[0], "hungry")
     assert 75 < risen < 130  # 80 MB and a little
+
+
+TRACED = (eprop.Case("lif", 30, 12), eprop.Case("alif", 30, 12))
+
+
+@pytest.mark.parametrize("case", TRACED, ids=lambda case: case.name)
+def test_every_form_of_eprop_gives_the_gradient_of_backpropagation(case):
+    assert eprop.disagreement(case) < 1e-10
+
+
+def test_eprop_is_measured_against_every_peer():
+    row = eprop.seconds(TRACED[0], rounds=1)
+    assert set(row) == {"neurometa", "chunked", "bptt", "bptt-loop", "naive"}
+    assert all(value > 0 for value in row.values())

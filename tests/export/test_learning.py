@@ -4,12 +4,15 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
 from neurometa.errors import UserError
 from neurometa.export import lava
 from neurometa.export.bundle import Bundle, Input, Learning, Modulation, Network, Population, Readout, Synapses, check
 from neurometa.export.bundle.rule import Product, parse
 from neurometa.export.learning import Learned, learn
+from neurometa.export.loihi.rules import pair_rule
+from neurometa.plasticity.pairing import Pairing, paired, quiet
 
 STEPS = 500
 STDP = Learning("-2^-2*x0*y1 + 2^-2*y0*x1", "", 16, 10.0, 0, 0, 16, 12.0, seed=7)
@@ -47,6 +50,7 @@ CASES = {
     "stdp of excitatory weights": (STDP, None, "excitatory"),
     "stdp of inhibitory weights": (STDP, None, "inhibitory"),
     "stdp with decay of weights": (DECAYING, None, "mixed"),
+    "stdp from constants": (pair_rule(Pairing(0.05, 0.03, tau_plus=8.0, tau_minus=12.0), 64.0), None, "mixed"),
     "reward": (REWARD, TRACED, "mixed"),
     "e-prop": (EPROP, SURROGATE, "mixed"),
     "e-prop with a filtered tag": (EPROP_TAG, SURROGATE, "mixed"),
@@ -73,7 +77,7 @@ def compare_with_lava(names: list[str]) -> None:
 
 @pytest.mark.slow
 def test_weights_tags_and_spikes_are_those_of_lava_after_500_steps() -> None:
-    compare_with_lava(["stdp", "reward", "e-prop with a filtered tag"])
+    compare_with_lava(["stdp from constants", "reward", "e-prop with a filtered tag"])
 
 
 @pytest.mark.thorough
@@ -121,8 +125,8 @@ def oracle(bundle: Bundle, pre: np.ndarray, post: np.ndarray, modulated: Learned
                     due = {"x0": pre[t, i], "y0": post[t, j], "u": 1}[product.dependency]
                     value, bits = int(due) * product.mantissa, 4
                     for factor in product.factors:
-                        value *= {"x1": x[i], "y1": y[j], "w": int(w[j, i])}[factor]
-                        bits += 9 if factor == "w" else 7
+                        value *= {"x1": x[i], "y1": y[j], "w": int(w[j, i]), "y0": int(post[t, j])}[factor]
+                        bits += {"w": 9, "y0": 1}.get(factor, 7)
                     part = math.floor(value / 2 ** max(0, bits - 15)) * 2 ** (product.exponent + 7)
                     total = min(max(total + min(max(part, -(2**15) - 1), 2**15 - 1), -(2**15) - 1), 2**15 - 1)
                 total = max(total, 0) if about.sign == "excitatory" else min(total, 0) if about.sign == "inhibitory" else total
@@ -147,7 +151,7 @@ def test_rules_are_read_as_the_grammar_says() -> None:
         ("2^-8*x0*y1", "put the rest into the traces"),
         ("9*x0*y1", "put the rest into the traces"),
         ("x0*q1", "'q1' in"),
-        ("x0*y0*y1", "two dependencies"),
+        ("x0*u0*y1", "two dependencies"),
         ("u0*x1 + u1*y1", "expected one k"),
         ("__import__('os')", "is not known"),
     ],
@@ -162,3 +166,40 @@ def test_a_signal_that_is_missing_or_too_large_is_refused() -> None:
     for wrong in ({}, {"L": signals["L"] * 100}, {"L": signals["L"][:, :2]}):
         with pytest.raises(UserError, match="signal L of p"):
             learn(bundle, spikes, wrong)
+
+
+PAIRING = Pairing(a2_plus=0.05, a2_minus=0.03, tau_plus=8.0, tau_minus=12.0)
+
+
+@pytest.mark.parametrize("coincident", [True, False])
+def test_a_pair_rule_of_ours_moves_integer_weights_as_it_moves_floats(coincident: bool) -> None:
+    rule, scale = PAIRING._replace(coincident=coincident), 64.0
+    bundle, spikes, _ = network(pair_rule(rule, scale), None)
+    spikes = spikes[:60]
+    found = learn(bundle, spikes)
+    start = np.floor(bundle.arrays["w"] / 2) * 2
+    state = quiet(torch.tensor(start / scale))
+    wide = rule._replace(low=-4.0, high=3.98)
+    for pre, post in zip(spikes, found.spikes["p"], strict=True):
+        state = paired(wide, state, torch.tensor(pre).double(), torch.tensor(post).double())
+    expected = state.weight.numpy() * scale
+    assert found.spikes["p"].sum() > 10
+    assert np.abs(expected - start).max() > 15
+    assert np.abs(found.weights["s"] - expected).mean() < 0.15 * np.abs(expected - start).max()
+    assert np.corrcoef((found.weights["s"] - start).ravel(), (expected - start).ravel())[0, 1] > 0.97
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"a3_plus": 0.1}, "pairing.a3_plus"),
+        ({"offset": 0.2}, "pairing.offset"),
+        ({"multiplicative": True}, "pairing.multiplicative"),
+        ({"nearest": True}, "pairing.nearest"),
+        ({"a2_plus": 100.0}, "pairing.a2_plus is 6.4e"),
+        ({"a2_plus": 0.0, "a2_minus": 0.0}, "amplitudes are both 0"),
+    ],
+)
+def test_a_rule_that_does_not_fit_is_refused_with_the_factor_that_does_not(changes: dict, says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        pair_rule(PAIRING._replace(**changes), 64.0)

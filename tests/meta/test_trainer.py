@@ -309,7 +309,7 @@ def test_only_the_slow_parameters_that_are_to_be_trained_move_and_a_restored_run
 
 @pytest.mark.parametrize("build", ["mlp", "recurrent", "conv"])
 def test_sixteen_bit_products_train_nearly_as_thirty_two_and_keep_weights_and_spikes_whole(build):
-    learner = made(build, "all")
+    learner = made(build, "all", normalise=True)
     slow, episodes = problem(learner)
     slow, episodes = tree_map(lambda x: x.float() if x.is_floating_point() else x, (slow, episodes))
     found = {}
@@ -318,7 +318,8 @@ def test_sixteen_bit_products_train_nearly_as_thirty_two_and_keep_weights_and_sp
         with one.arithmetic():
             found[precision] = Unrolled()(one, slow, episodes)
             z = one.network.run(slow, one.network.signal(episodes.query.x[0])).z
-        assert all(value.dtype == torch.float32 for value in (*found[precision][1].values(), *z.values()))
+        outcome, gradient = found[precision]
+        assert all(value.dtype == torch.float32 for value in (*gradient.values(), *outcome.statistics.values(), *z.values()))
         assert sum(float(value.sum()) for value in z.values()) > 10
     (exact, gradient), (rough, other) = found.values()
     assert 0 < abs(float(exact.loss - rough.loss)) < 0.1 * float(exact.loss)

@@ -82,11 +82,12 @@ def test_a_slow_readout_is_added_and_other_ways_can_be_asked_where_nothing_slow_
     assert Hebbian(7).adapt(HEAD, slow_of(Hebbian(2)), examples()).fast["readout.weight"].shape == (7, 5)
 
 
-def test_regression_targets_are_the_postsynaptic_activity() -> None:
-    rule = Hebbian(1, hebbian.memory, "one", normalise=False, keep=0.9)
+@pytest.mark.parametrize("kind", RULES)
+def test_regression_targets_are_the_postsynaptic_activity(kind: str) -> None:
+    rule = Hebbian(1, RULES[kind], "one", normalise=False, keep=0.9)
     x, y = examples().x, torch.linspace(-1, 1, 6).unsqueeze(1)
     fast = rule.adapt(HEAD, slow_of(rule), Data(x, y)).fast
-    expected = oracles_rules.hebbian_trace("memory", x.numpy(), y.numpy(), 0.5, 0.9, np.ones(6), 0.0)
+    expected = oracles_rules.hebbian_trace(kind, x.numpy(), y.numpy(), 0.5, 0.9, np.ones(6), 0.0)
     np.testing.assert_allclose(fast["readout.weight"].numpy(), expected, rtol=1e-10, atol=1e-13)
 
 

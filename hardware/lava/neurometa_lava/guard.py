@@ -29,7 +29,7 @@ class Guard:
         children = set()
         while not self._over.wait(0.1):
             children.update(multiprocessing.process._children)  # active_children() would forget the dead before we see them
-            dead = [child.exitcode for child in children if child.exitcode not in (None, 0)]
+            dead = [code for code in map(_exit_code, children) if code]
             if dead and not self._over.is_set():
                 self._end(f"a Lava worker died (exit code {dead[0]})")
             if time.monotonic() > self._until:
@@ -41,3 +41,11 @@ class Guard:
         sys.stderr.write(f"neurometa-lava: {why}\n")
         sys.stderr.flush()
         os.killpg(self._leader, signal.SIGKILL)
+
+
+def _exit_code(child) -> int:
+    """What a process ended with; 0 while it runs, and once it was closed, which is done to those that ended well."""
+    try:
+        return child.exitcode or 0
+    except ValueError:
+        return 0

@@ -1,7 +1,7 @@
 """Loihi's grammar of learning rules: a sum of products, each `[+-] [m *] [2^e *] dependency * factor * ...`.
 
 A dependency says when a product counts: x0 at a presynaptic spike, y0 at a postsynaptic one, uk every 2**k steps. Factors are the traces
-x1, x2, y1, y2, y3, the weight w and the tag t. The numbers of a product multiply to m 2**e with m in -8..7 and e in -7..8; an even m that
+x1, x2, y1, y2, y3, the weight w and the tag t The numbers of a product multiply to m 2**e with m in -8..7 and e in -7..8; an even m that
 is larger gives factors of two to e.
 
 Source:
@@ -53,9 +53,11 @@ def _product(text: str, where: str) -> Product:
             exponent += int(power[1])
         elif _NUMBER.fullmatch(word):
             mantissa *= int(word)
+        elif word in ("x0", "y0") and dependency:
+            factors.append(word)
         elif word in ("x0", "y0") or _EPOCH.fullmatch(word):
             if dependency:
-                raise UserError(f"{where}: {text} has two dependencies, expected one of x0, y0, u0..u9")
+                raise UserError(f"{where}: {text} has two dependencies, expected one of x0, y0, u0..u9, which stands first")
             dependency, every = (word, 0) if word[0] != "u" else ("u", int(word[1]))
         elif word in FACTORS:
             factors.append(word)

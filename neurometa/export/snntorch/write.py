@@ -62,8 +62,10 @@ def _module(name: str, layer: Layer, own: Params, shape: tuple[int, ...], given:
         raise UserError(f"layer {name} follows a Scale or an Offset, which snnTorch has as a part of its neurons only: put neurons there")
     if isinstance(layer, Linear):
         weight = own.get("weight")
-        if weight is None:  # an unwritten readout passes its input on
+        if weight is None and layer.outputs is None:  # an unwritten readout passes its input on
             return None
+        if weight is None:
+            raise UserError(f"{name}.weight is missing: look for a misspelt name among the parameters")
         return _filled(nn.Linear(weight.shape[1], weight.shape[0], "bias" in own), own)
     if isinstance(layer, Conv2d):
         sides: dict[str, Any] = {"stride": layer.stride, "padding": layer.pad, "dilation": layer.dilation, "groups": layer.groups}
@@ -104,6 +106,8 @@ def _check_average(name: str, layer: TimeAverage, after: list[Layer]) -> None:
         raise UserError(
             f"layer {name} averages with a leak of {layer.decay}, which snnTorch's modules cannot; expected decay 0 (readout rate)"
         )
+    if layer.last:
+        raise UserError(f"layer {name} averages over the last {layer.last} steps alone, which modules cannot tell; expected all of them")
     for layer_after in after:
         linear = isinstance(layer_after, Linear | Conv2d | Norm | Flatten) or (isinstance(layer_after, Pool) and layer_after.kind != "max")
         if not linear:

@@ -1,0 +1,66 @@
+"""Rules that descend on the support loss from their configuration."""
+
+from fnmatch import fnmatchcase
+
+import torch
+
+from neurometa.core.network import READOUT
+from neurometa.errors import UserError
+from neurometa.experiment import config
+from neurometa.plasticity import bptt, eprop, generator
+from neurometa.plasticity.base import Plasticity
+from neurometa.types import Network
+
+
+def descending(rule: config.BPTT | config.EProp, net: Network, ways: int) -> Plasticity:
+    """Build the rule for episodes of that many ways.
+
+    Raises:
+        UserError: it would move nothing, or cannot work on this network.
+    """
+    _refuse_still(rule, net)
+    written = ways if rule.head == "zero" else None
+    if isinstance(rule, config.BPTT):
+        return bptt.BPTT(rule.steps, rule.rate, rule.rates, rule.fast, written)
+    built = eprop.EProp(
+        rule.steps, rule.rate, rule.rates, rule.hidden_rate, rule.fast, written, rule.feedback, rule.output, rule.trace, rule.examples,
+        rule.chunk, rule.updates == "online", rule.truncate == "traces", rule.target_rate, rule.regularisation,
+        generator.Generator(rule.generator),
+    )  # fmt: skip
+    built.refuse(net)
+    return built
+
+
+def refuse(experiment: config.Experiment) -> None:
+    """Meta-learnt parts of such a rule under an outer loop that has no gradient for them."""
+    rule, outer = experiment.plasticity, experiment.estimator
+    if not isinstance(rule, config.BPTT | config.EProp) or isinstance(outer, config.Unrolled | config.Evolution):
+        return
+    kind = str(outer.__struct_config__.tag)
+    if rule.rates != "fixed":
+        raise UserError(
+            f"estimator {kind} gives learnt rates no gradient (plasticity.rates = {rule.rates!r}): "
+            "choose estimator unrolled, or plasticity.rates = 'fixed'"
+        )
+    if isinstance(rule, config.EProp) and rule.feedback in ("learnt", "generator"):
+        raise UserError(
+            f"estimator {kind} gives feedback {rule.feedback} no gradient: choose estimator unrolled, or plasticity.feedback = 'random'"
+        )
+
+
+def _refuse_still(rule: config.BPTT | config.EProp, net: Network) -> None:
+    """Patterns of fast weights that match nothing, and a readout of zeros that does not move."""
+    names = list(net.init(torch.Generator()))
+    if rule.head == "zero":
+        names += [f"{READOUT}.weight", f"{READOUT}.bias"]
+        if not all(any(fnmatchcase(name, pattern) for pattern in rule.fast) for name in names[-2:]):
+            raise UserError(
+                f"plasticity.head = 'zero' with fast = {list(rule.fast)}: a readout of zeros that does not move names nothing; "
+                "add 'readout.*' to plasticity.fast, or choose head = 'own'"
+            )
+    for pattern in rule.fast:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise UserError(f"plasticity.fast names {pattern!r}, which matches no parameter; expected a pattern over {', '.join(names)}")
+    if not rule.fast:
+        kind = str(rule.__struct_config__.tag)
+        raise UserError(f'plasticity.fast is empty, so {kind} would change nothing: name patterns such as "*", or choose plasticity frozen')
