@@ -458,6 +458,7 @@ class Evaluation(_Strict, frozen=True):
     episodes: Count = 1000
     seed: int = 1
     bits: Literal[2, 3, 4, 5, 6, 7, 8, 16, 32] = 32
+    cells: Literal["exact", "pcm", "pcm-pulses"] = "exact"
 
 
 class Experiment(_Strict, frozen=True):

@@ -66,7 +66,7 @@ def answer(
         raise UserError(f"{episodes} episodes given, expected at least 2: one episode has no interval")
     if not 0 <= seed < 2**63:
         raise UserError(f"seed {seed} given, expected a whole number from 0 to 2**63 - 1")
-    learner = precision.rounded(run.experiment, build.learner(run.experiment, asked.ways), params, data)
+    learner = precision.rounded(run.experiment, build.learner(run.experiment, asked.ways), params, data, asked.ways)
     began = time.perf_counter()
     measured = evaluate(learner, params, task, episodes, torch.Generator().manual_seed(seed), watch.judged)
     return summarise(run, asked, measured, seed, time.perf_counter() - began)
@@ -100,6 +100,7 @@ def summarise(run: Run, asked: Question, measured: Evaluated, seed: int, wall_s:
         "split": split,
         "queries": asked.queries,
         **({} if bits == 32 else {"bits": bits}),
+        **({} if run.experiment.evaluation.cells == "exact" else {"cells": run.experiment.evaluation.cells}),
         "wall_s": wall_s,
         "command": shlex.join(["neurometa", "evaluate", str(run.path), *map(str, flags)]),
     }

@@ -14,7 +14,7 @@ COLOURS = {True: SERIES[0], False: SERIES[1]}
 MARKS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*")
 """One mark a device; spiking ones are filled, conventional ones open, so that grey print tells them apart."""
 TITLES = {"inference": "one query", "adaptation": "learning one support set"}
-TICKS = (0, 50, 80, 90, 95, 97, 98, 99, 99.5)
+TICKS = (0, 50, 80, 90, 93, 95, 96, 97, 97.5, 98, 98.5, 99, 99.5)
 _SCALE = {"energy": ((1e9, "J"), (1e6, "mJ"), (1e3, "µJ"), (1, "nJ"), (1e-3, "pJ")),
           "latency": ((1e6, "s"), (1e3, "ms"), (1, "µs"), (1e-3, "ns"))}  # fmt: skip
 
@@ -32,12 +32,12 @@ def tradeoff(points: Sequence[Point], measure: str, width: Number) -> Figure:
     """
     tasks = list(dict.fromkeys(p.task for p in points))
     marks = {device: MARKS[i % len(MARKS)] for i, device in enumerate(sorted({(p.spiking, p.device) for p in points}, reverse=True))}
-    tall, legend, across = 330, 26 + 20 * -(-len(marks) // 3), (width - 20) / 2
+    tall, legend, across = 310, 20 + 17 * -(-len(marks) // 3), (width - 20) / 2
     figure = canvas(width, tall * len(tasks) + legend)
     for row, task in enumerate(tasks):
         ends = _ends([p for p in points if p.task == task])
         for column, phase in enumerate(PHASES):
-            ax = axes(figure, 46 + column * across, 34 + row * tall, across - 60, tall - 96)
+            ax = axes(figure, 46 + column * across, 34 + row * tall, across - 60, tall - 86)
             _panel(ax, [p for p in points if (p.task, p.phase) == (task, phase)], measure, marks, ends)
             ax.set_title(
                 f"{phase}: {TITLES[phase]}" + (f" ({task})" if len(tasks) > 1 else ""), fontsize=12.5, color=INK, loc="left", pad=9

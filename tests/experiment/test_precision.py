@@ -10,8 +10,10 @@ from neurometa.experiment.precision import rounded
 from neurometa.experiment.progress import Silent
 
 
-def judged(run, bits):
-    changed = run._replace(experiment=load.changed(run.experiment, [Override(("evaluation", "bits"), bits)], "test"))
+def judged(run, bits, cells="exact"):
+    changed = run._replace(
+        experiment=load.changed(run.experiment, [Override(("evaluation", "bits"), bits), Override(("evaluation", "cells"), cells)], "test")
+    )
     asked = build.question(changed.experiment)
     task = build.unseen(changed.experiment, asked, None)
     return evaluation.answer(changed, checkpoint.read(run.checkpoint).parameters(), task, asked, 20, 1, Silent())
@@ -25,14 +27,26 @@ def test_fewer_bits_cost_accuracy_and_thirty_two_are_the_learner_itself(finished
     assert least["accuracy"] != full["accuracy"]
 
 
+def test_a_readout_in_noisy_cells_costs_accuracy_and_is_the_same_again(finished):
+    exact, verified, again, blind = (judged(finished, 32, cells) for cells in ("exact", "pcm", "pcm", "pcm-pulses"))
+    assert "cells" not in exact
+    assert verified["cells"] == "pcm"
+    assert verified["accuracy"] == again["accuracy"]
+    assert len({one["accuracy"]["mean"] for one in (exact, verified, blind)}) == 3
+    assert min(one["accuracy"]["mean"] for one in (verified, blind)) > 100 / 3
+
+
 def test_the_network_itself_where_nothing_is_rounded(experiment):
     made = experiment()
     learner = build.learner(made, 3)
-    assert rounded(made, learner, learner.init(torch.Generator()), None) is learner
+    assert rounded(made, learner, learner.init(torch.Generator()), None, 3) is learner
 
 
 def test_a_rule_that_moves_rounded_weights_is_refused(experiment):
     made = experiment({"plasticity": {"kind": "bptt"}, "evaluation.bits": 8})
     learner = build.learner(made, 3)
     with pytest.raises(UserError, match=r"evaluation.bits = 8 given, but this rule moves weights below the readout"):
-        rounded(made, learner, learner.init(torch.Generator()), None)
+        rounded(made, learner, learner.init(torch.Generator()), None, 3)
+    made = experiment({"plasticity": {"kind": "bptt"}, "evaluation.cells": "pcm"})
+    with pytest.raises(UserError, match=r"evaluation.cells = 'pcm' given, but this rule moves more than the readout"):
+        rounded(made, learner, {}, None, 3)
