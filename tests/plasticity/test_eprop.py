@@ -385,7 +385,7 @@ def test_a_silent_support_set_is_no_success() -> None:
 
 def test_what_cannot_be_is_refused_by_name() -> None:
     stack, _ = dense(NEURONS["lif-hard"], widths=(9, 8))
-    with pytest.raises(UserError, match=r"population lif1 is not wired to the readout.*random or learnt"):
+    with pytest.raises(UserError, match=r"population lif1 is not wired to the readout.*'random' or 'learnt'"):
         EProp().refuse(stack)
     EProp(fast=("linear2.*", "readout.*")).refuse(stack)
     EProp(feedback="random").refuse(stack)
