@@ -106,15 +106,7 @@ class _Adjoint(torch.autograd.Function):
     @staticmethod
     @signed
     def forward(kind: Kind, *tensors: Any) -> tuple[Tensor, ...]:  # type: ignore[override]
-        n = 3 if kind.adaptive else 2
-        gradients, (_, v, *a), constants = tensors[:n], tensors[n : 2 * n], tensors[2 * n :]
-        axes = order(v)
-        arrays = [flat(x, axes) for x in (v, *a)]
-        inner = [flat(constant.unsqueeze(0), axes) for constant in constants][: 4 if kind.adaptive else 2]
-        out = [np.empty_like(x) for x in arrays]
-        k = arrays[0].dtype.type(kind.surrogate.slope)
-        kind.passes.backward(*(optional(g, arrays[0], axes) for g in gradients), k, *arrays, *inner, *out)
-        return tuple(unflat(y, v, axes) for y in out)
+        return swept(kind, *tensors)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
@@ -123,25 +115,44 @@ class _Adjoint(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *h: Tensor) -> Any:  # type: ignore[override]
-        kind, saved = ctx.kind, ctx.saved_tensors
-        present = [i for i, x in enumerate(saved) if x is not None]
-
-        def plain(*some: Tensor) -> tuple[Tensor, ...]:
-            tensors = dict(zip(present, some, strict=True))
-            return _adjoint(kind, *(tensors.get(i) for i in range(len(saved))))
-
-        pull = torch.func.vjp(plain, *(saved[i] for i in present))[1]
-        gradients = dict(zip(present, pull(h), strict=True))
-        return None, *(gradients.get(i) for i in range(len(saved)))
+        return None, *pulled(_adjoint, ctx.kind, ctx.saved_tensors, h)
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
-        kind, *tensors = args
-        windows = 6 if kind.adaptive else 4
-        moved = aligned(info, in_dims[1 : 1 + windows], *tensors[:windows])
-        moved += aligned(info, in_dims[1 + windows :], *tensors[windows:], at=0)
-        out = _Adjoint.apply(kind, *moved)
+        out = _Adjoint.apply(args[0], *moved(info, in_dims, *args))
         return out, (1,) * len(out)  # type: ignore[arg-type]
+
+
+def swept(kind: Kind, *tensors: Any) -> tuple[Tensor, ...]:
+    """One compiled pass backward in time, over (gz, gv[, ga], z, v[, a], *constants): delta, or delta and eta."""
+    n = 3 if kind.adaptive else 2
+    gradients, (_, v, *a), constants = tensors[:n], tensors[n : 2 * n], tensors[2 * n :]
+    axes = order(v)
+    arrays = [flat(x, axes) for x in (v, *a)]
+    inner = [flat(constant.unsqueeze(0), axes) for constant in constants][: 4 if kind.adaptive else 2]
+    out = [np.empty_like(x) for x in arrays]
+    k = arrays[0].dtype.type(kind.surrogate.slope)
+    kind.passes.backward(*(optional(g, arrays[0], axes) for g in gradients), k, *arrays, *inner, *out)
+    return tuple(unflat(y, v, axes) for y in out)
+
+
+def pulled(composed: Any, kind: Kind, saved: Any, h: tuple[Tensor, ...]) -> list[Tensor | None]:
+    """The cotangent h carried back through `composed(kind, *saved)`, which autograd knows; None for what is None in `saved`."""
+    present = [i for i, x in enumerate(saved) if x is not None]
+
+    def plain(*some: Tensor) -> tuple[Tensor, ...]:
+        tensors = dict(zip(present, some, strict=True))
+        return composed(kind, *(tensors.get(i) for i in range(len(saved))))
+
+    pull = torch.func.vjp(plain, *(saved[i] for i in present))[1]
+    gradients = dict(zip(present, pull(h), strict=True))
+    return [gradients.get(i) for i in range(len(saved))]
+
+
+def moved(info: Any, in_dims: Any, kind: Kind, *tensors: Any) -> list[Any]:
+    """What an adjoint is given, with the axis of a vmap where the passes expect it."""
+    windows = 6 if kind.adaptive else 4
+    return aligned(info, in_dims[1 : 1 + windows], *tensors[:windows]) + aligned(info, in_dims[1 + windows :], *tensors[windows:], at=0)
 
 
 def _adjoint(kind: Kind, *tensors: Any) -> tuple[Tensor, ...]:

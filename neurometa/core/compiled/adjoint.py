@@ -2,15 +2,15 @@
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from neurometa.core.compiled import lif
-from neurometa.core.compiled.adaptive import Kind, Own
-from neurometa.core.compiled.layout import aligned, flat, optional, order, unflat
+from neurometa.core.compiled.adaptive import Kind, Own, moved, pulled, swept
+from neurometa.core.compiled.layout import order, unflat
 from neurometa.core.compiled.recurrence import recurrence
 from neurometa.core.neuron import LIF
+from neurometa.core.signature import signed
 
 
 def window(kind: Kind, gradients: tuple[Tensor | None, ...], fields: tuple[Tensor, ...], constants: Own) -> tuple[Tensor, ...]:
@@ -31,18 +31,11 @@ class _Adjoint(torch.autograd.Function):
     """(kind, gz, gv[, ga], z, v[, a], *constants) -> (delta,) or (delta, eta)."""
 
     @staticmethod
+    @signed
     def forward(kind: Kind, *tensors: Any) -> tuple[Tensor, ...]:  # type: ignore[override]
-        n = 3 if kind.adaptive else 2
-        gradients, (_, v, *a), constants = tensors[:n], tensors[n : 2 * n], tensors[2 * n :]
-        axes = order(v)
         if kind.numbers is not None:
-            return (_plain(kind, tensors[0], tensors[1], v, axes),)
-        arrays = [flat(x, axes) for x in (v, *a)]
-        inner = [flat(constant.unsqueeze(0), axes) for constant in constants]
-        out = [np.empty_like(x) for x in arrays]
-        k = arrays[0].dtype.type(kind.surrogate.slope)
-        kind.passes.backward(*(optional(g, arrays[0], axes) for g in gradients), k, *arrays, *inner, *out)
-        return tuple(unflat(y, v, axes) for y in out)
+            return (_plain(kind, tensors[0], tensors[1], tensors[3]),)
+        return swept(kind, *tensors)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
@@ -51,29 +44,17 @@ class _Adjoint(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *h: Tensor) -> Any:  # type: ignore[override]
-        kind, saved = ctx.kind, ctx.saved_tensors
-        present = [i for i, x in enumerate(saved) if x is not None]
-
-        def plain(*some: Tensor) -> tuple[Tensor, ...]:
-            tensors = dict(zip(present, some, strict=True))
-            return composed(kind, *(tensors.get(i) for i in range(len(saved))))
-
-        pull = torch.func.vjp(plain, *(saved[i] for i in present))[1]
-        gradients = dict(zip(present, pull(h), strict=True))
-        return None, *(gradients.get(i) for i in range(len(saved)))
+        return None, *pulled(composed, ctx.kind, ctx.saved_tensors, h)
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
-        kind, *tensors = args
-        windows = 6 if kind.adaptive else 4
-        moved = aligned(info, in_dims[1 : 1 + windows], *tensors[:windows])
-        moved += aligned(info, in_dims[1 + windows :], *tensors[windows:], at=0)
-        out = _Adjoint.apply(kind, *moved)
+        out = _Adjoint.apply(args[0], *moved(info, in_dims, *args))
         return out, (1,) * len(out)  # type: ignore[arg-type]
 
 
-def _plain(kind: Kind, gz: Any, gv: Any, v: Tensor, axes: list[int]) -> Tensor:
+def _plain(kind: Kind, gz: Any, gv: Any, v: Tensor) -> Tensor:
     """delta of LIF with plain numbers for constants, by the pass that reads none from memory."""
+    axes = order(v)
     neuron = LIF(*kind.numbers, kind.hard, False, kind.surrogate)  # type: ignore[misc]
     return unflat(lif._delta(gz, gv, v, lif.Population(neuron, len(v), "numba"), len(v), axes), v, axes)
 
