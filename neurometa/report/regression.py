@@ -117,16 +117,20 @@ def drawn(arrays: dict[str, np.ndarray], width: Number) -> Figure:
     Args:
         arrays: `support_x`, `support_y`, `query_x`, `query_y`, `predicted`, `predicted_before`, each (points, 1).
     """
-    figure = canvas(width, 300)
-    ax = axes(figure, 44, 12, width - 62, 250)
+    figure = canvas(width, 360)
+    ax = axes(figure, 50, 60, width - 68, 250)
     x = arrays["query_x"][:, 0]
     order = np.argsort(x)
     for name, style in (
-        ("query_y", {"color": MUTED, "lw": 1.2}),
-        ("predicted_before", {"color": SERIES[1], "lw": 1.6, "ls": (0, (4, 3))}),
-        ("predicted", {"color": SERIES[0], "lw": 2.4}),
+        ("query_y", {"color": MUTED, "lw": 1.2, "label": "the function"}),
+        ("predicted_before", {"color": SERIES[1], "lw": 1.6, "ls": (0, (4, 3)), "label": "learner before"}),
+        ("predicted", {"color": SERIES[0], "lw": 2.4, "label": "learner after"}),
     ):
         ax.plot(x[order], arrays[name][order, 0], **style)
-    ax.plot(arrays["support_x"][:, 0], arrays["support_y"][:, 0], "o", color=INK, ms=6)
+    ax.plot(arrays["support_x"][:, 0], arrays["support_y"][:, 0], "o", color=INK, ms=6, label="points shown")
     ax.grid(color=LINE, lw=0.7)
+    ax.set_xlabel("x", fontsize=12, color=INK)
+    ax.set_ylabel("y", fontsize=12, color=INK)
+    where = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": 4 if width > 500 else 2}
+    ax.legend(frameon=False, fontsize=12, labelcolor=INK, handlelength=2, columnspacing=1.4, **where)
     return figure
