@@ -212,6 +212,7 @@ class Conv(_Strict, frozen=True, tag="conv", tag_field="kind"):
     neuron: Spiking | ReLU = LIF()
     features: Literal["current", "spikes"] = "current"
     normalise_features: bool = False
+    hidden: tuple[Count, ...] = ()
     readout: Literal["rate", "membrane"] = "rate"
     delay: Delay = 0
 
