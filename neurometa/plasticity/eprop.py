@@ -160,23 +160,25 @@ class EProp(NamedTuple):
         statistics: Params = {}
         spiked = torch.zeros((), device=support.x.device)
         work = torch.zeros(3)
+        dealt, heard = self._dealt(network, support), {}
         for _ in range(self.steps):
-            for part in self._dealt(network, support):
+            for i, part in enumerate(dealt):
                 if self.chunk:
                     fast, more, done = self._online(network, taken, start, fast, part)
                     spiked, work = spiked + more, work + done
                     continue
-                found = self.gradient(network, taken, {**still, **statistics}, fast, part)
+                known = {**still, **statistics}
+                heard[i] = heard.get(i) or stages.still(taken, known, fast, network.signal(part.x))
+                found = self.gradient(network, taken, known, fast, part, heard[i])
                 fast = self._stepped(slow, fast, found.weights)
                 measured = {name: value for name, value in found.statistics.items() if name not in statistics}
                 statistics, spiked, work = {**statistics, **measured}, spiked + found.spikes, work + found.work
         return Adapted(fast, Work(*work), finite(fast) & (spiked > 0), statistics)
 
-    def gradient(self, network: Network, taken: Parts, still: Params, fast: Params, support: Data) -> Found:
+    def gradient(self, network: Network, taken: Parts, still: Params, fast: Params, support: Data, heard: stages.Heard) -> Found:
         """The estimate of dE/dfast on some examples, with the statistics and the work of it."""
-        x, shown = network.signal(support.x), []
-        given = x
-        for stage in taken.stages:
+        given, (x, shown) = network.signal(support.x), (heard.x, [*heard.shown])
+        for stage in taken.stages[len(shown) :]:
             x, one = stages.run(stage, still, fast, x, self.truncate)
             shown.append(one)
         said = outputs.spoken(taken.readout, self.output, still, fast, shown[-1], x, self.truncate)

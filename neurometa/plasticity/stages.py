@@ -115,6 +115,24 @@ def run(stage: Stage, params: Params, fast: Params, x: Signal, constant: bool = 
     return sent, Shown(stage, neuron, fields, _pulled(pull, x.timed, learns, neuron.output(fields), constant), statistics)
 
 
+class Heard(NamedTuple):
+    """What the first populations with fast weights hear, which no update changes: `x`, and the stages before them as `shown`."""
+
+    x: Signal
+    shown: tuple[Shown, ...]
+
+
+def still(taken: Parts, params: Params, fast: Params, x: Signal) -> Heard:
+    """Run the stages before the first that has fast weights; arguments as for `run`."""
+    shown: list[Shown] = []
+    for stage in taken.stages:
+        if any(stage.owns(name) for name in fast):
+            break
+        x, one = run(stage, params, fast, x)
+        shown.append(one)
+    return Heard(x, tuple(shown))
+
+
 def _dense(stage: Stage, moving: Params) -> bool:
     """Whether the stage is one dense layer behind nothing but a change of shape."""
     *before, (name, last) = stage.synapses or (("", Flatten()),)
