@@ -19,7 +19,7 @@ from neurometa.plasticity.eprop import EProp
 from neurometa.types import Adapted, Data, Params, Work
 
 
-def adapted(rule: EProp, network: Stack, params: Params, support: Data, show: Callable[[Params, Data], None]) -> Adapted:
+def adapted(rule: EProp, network: Stack, params: Params, support: Data, show: Callable[[Params, Data], object]) -> Adapted:
     """Adapt as `rule.adapt` does, to the same bits, pass by pass: before each, what is shown with the weights of that moment is told.
 
     Weights that move within a window (`online`) are told as they were at its beginning.

@@ -167,7 +167,11 @@ def _adapted(learner: Learner, params: Params, support: Data) -> tuple[Adapted, 
     whole = _Watched(learner.network, kept)
     if isinstance(learner.plasticity, EProp):
         adapted = eprop.adapted(
-            learner.plasticity, learner.network, params, support, lambda weights, shown: whole.run(weights, whole.signal(shown.x))
+            learner.plasticity,
+            learner.network,
+            params,
+            support,
+            lambda weights, shown: whole.run(weights, whole.signal(shown.x)),  # type: ignore[arg-type]
         )
     elif not learner.plasticity.readout_only:
         adapted = learner.plasticity.adapt(whole, params, support, support.noise or None)  # type: ignore[arg-type]
@@ -222,7 +226,7 @@ def _learning(learner: Learner, adapted: Adapted, runs: list[_Run], support: Dat
     work = _work(rule, adapted, support, learner)
     if isinstance(learner.plasticity, EProp):
         steps = sum(run.seen.samples * run.seen.steps for run in counted)
-        work = eprop.work(learner.plasticity, learner.network, runs[0].plan, adapted.fast, steps)
+        work = eprop.work(learner.plasticity, learner.network, runs[0].plan, adapted.fast, steps)  # type: ignore[arg-type]
     return _Learnt(rule, {**layers, LEARNING: _one(work)}, firing, windows, again * len(counted))
 
 
