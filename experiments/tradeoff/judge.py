@@ -5,7 +5,6 @@ that `neurometa plot tradeoff experiments/tradeoff/points/*` reads.
 """
 
 import itertools
-import json
 import sys
 import time
 import tomllib
@@ -59,18 +58,9 @@ def judge(run: Run, name: str, chips: list[str], asked: dict[str, Any]) -> None:
     (out / "config.toml").write_text(text)
     command = "python -m experiments.tradeoff.judge"
     folder.write_json(out / "summary.json", {**summary, "command": command, "network": build.describe(experiment)})
-    (out / "estimate.json").write_text(json.dumps({"schema": estimation.SCHEMA, **_rounded(answer)}) + "\n")
+    (out / "estimate.json").write_text(estimation.compact({"schema": estimation.SCHEMA, **answer}))
     sys.stdout.write(f"{name}: {accuracy['mean']:.2f} ± {accuracy['ci95']:.2f} %, {time.process_time() - began:.0f} CPU-s\n")
     sys.stdout.flush()
-
-
-def _rounded(value: Any) -> Any:
-    """Six digits are more than any of these numbers has."""
-    if isinstance(value, float):
-        return float(f"{value:.6g}")
-    if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
-    return [_rounded(item) for item in value] if isinstance(value, list) else value
 
 
 def main() -> None:
