@@ -47,7 +47,8 @@ def observe(stages: tuple[Stage, ...], params: Params, x: Signal, record: Record
     steps = next(iter(record.v.values())).shape[0] if spiking else 1
     samples = x.values.shape[1 if x.timed else 0]
     sent = {INPUT: x, **{name: Signal(z, spiking) for name, z in record.z.items()}}
-    fired = {name: timed(z, record.v[name]) for name, z in record.z.items()} if spiking else {}
+    levels = {stage.population: stage.threshold for stage in stages}
+    fired = {name: timed(z, record.v[name], levels.get(name)) for name, z in record.z.items()} if spiking else {}
     if spiking and _binary(x.values):
         fired[INPUT] = timed(x.values) if x.timed else held(x.values, steps)
     late = {(stage.source, stage.late) for stage in stages if stage.late and stage.source in fired}

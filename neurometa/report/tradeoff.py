@@ -23,7 +23,7 @@ def tradeoff(points: Sequence[Point], measure: str, width: Number) -> Figure:
     """Draw one row a task, inference left and adaptation right; intervals on both axes, each side's Pareto front as a line.
 
     Energies and latencies are drawn with their range, lower bounds with an open end; accuracies, on a scale that opens towards 100 %, with
-    their 95 % interval.
+    their 95 % interval. What another learner beats on the same device is a dot.
 
     Args:
         points: as `points.read` gives them.
@@ -31,13 +31,14 @@ def tradeoff(points: Sequence[Point], measure: str, width: Number) -> Figure:
         width: in pixels.
     """
     tasks = list(dict.fromkeys(p.task for p in points))
-    marks = {device: MARKS[i % len(MARKS)] for i, device in enumerate(sorted({(p.spiking, p.device) for p in points}, reverse=True))}
-    tall, legend, across = 310, 20 + 17 * -(-len(marks) // 3), (width - 20) / 2
+    devices = sorted({p.device for p in points})
+    marks = {key: MARKS[devices.index(key[1]) % len(MARKS)] for key in sorted({(p.spiking, p.device) for p in points}, reverse=True)}
+    tall, legend, across = 310, 20 + 17 * -(-(len(marks) + 3) // 3), (width - 20) / 2
     figure = canvas(width, tall * len(tasks) + legend)
     for row, task in enumerate(tasks):
         ends = _ends([p for p in points if p.task == task])
         for column, phase in enumerate(PHASES):
-            ax = axes(figure, 46 + column * across, 34 + row * tall, across - 60, tall - 86)
+            ax = axes(figure, 62 + column * across, 34 + row * tall, across - 76, tall - 86)
             _panel(ax, [p for p in points if (p.task, p.phase) == (task, phase)], measure, marks, ends)
             ax.set_title(
                 f"{phase}: {TITLES[phase]}" + (f" ({task})" if len(tasks) > 1 else ""), fontsize=12.5, color=INK, loc="left", pad=9
@@ -60,19 +61,34 @@ def _ends(points: Sequence[Point]) -> tuple[float, float]:
     return _stretched(low) - 0.06, _stretched(high) + 0.06
 
 
+def _ticks(ends: tuple[float, float]) -> list[float]:
+    """The accuracies that are written at the axis: as many as do not run into each other."""
+    chosen: list[float] = []
+    for tick in reversed(TICKS):
+        at = _stretched(tick)
+        if ends[0] <= at <= ends[1] and (not chosen or _stretched(chosen[-1]) - at > 0.045 * (ends[1] - ends[0])):
+            chosen.append(tick)
+    return chosen
+
+
 def _panel(ax: Axes, points: Sequence[Point], measure: str, marks: dict, ends: tuple[float, float]) -> None:
     ax.set_xscale("log")
-    ax.set(ylim=ends, yticks=[_stretched(tick) for tick in TICKS], yticklabels=[f"{tick:g}" for tick in TICKS])
+    ticks = _ticks(ends)
+    ax.set(yticks=[_stretched(tick) for tick in ticks], yticklabels=[f"{tick:g}" for tick in ticks])
     ax.set_ylim(ends)
     ax.grid(color=LINE, lw=0.7)
     ax.xaxis.set_major_formatter(lambda x, _: _written(x, measure))
     ax.set_xlabel(f"{measure} (logarithmic)", fontsize=12, color=INK)
     ax.set_ylabel("accuracy (%)", fontsize=12, color=INK)
+    best = {point for key in marks for point in front([p for p in points if (p.spiking, p.device) == key], measure)}
     for point in points:
         x = getattr(point, measure)
         if x is None:
             continue
         y, colour = _stretched(point.accuracy), COLOURS[point.spiking]
+        if point not in best:
+            ax.plot(x.value, y, ".", color=colour, ms=2.5, alpha=0.5, zorder=1)
+            continue
         high = point.bound and measure == "energy"
         ax.plot([x.low, x.value if high else x.high], [y, y], color=colour, lw=0.9, alpha=0.35, zorder=2)
         if high:
@@ -91,7 +107,8 @@ def _written(value: float, measure: str) -> str:
 def _legend(figure: Figure, marks: dict, height: Number) -> None:
     """Devices of both sides, and what the lines are."""
     handles = [Line2D([], [], color=COLOURS[True], lw=1.8, label="front, spiking"),
-               Line2D([], [], color=COLOURS[False], lw=1.8, ls=(0, (5, 2)), label="front, conventional")]  # fmt: skip
+               Line2D([], [], color=COLOURS[False], lw=1.8, ls=(0, (5, 2)), label="front, conventional"),
+               Line2D([], [], ls="", marker=".", color=MUTED, ms=4, label="beaten on the same device")]  # fmt: skip
     for (spiking, device), mark in marks.items():
         face = COLOURS[spiking] if spiking else PAPER
         said = f"{'spiking' if spiking else 'conventional'} on {device}"
