@@ -317,7 +317,8 @@ class BPTT(_Strict, frozen=True, tag="bptt", tag_field="kind"):
 
     steps: Count = 5
     rate: Positive = 0.4
-    rates: Literal["fixed", "learnt", "per-parameter"] = "fixed"
+    hidden_rate: Positive | None = None
+    rates: Literal["fixed", "learnt", "per-tensor", "per-parameter"] = "fixed"
     fast: tuple[str, ...] = ("*",)
     head: Literal["own", "zero"] = "own"
 

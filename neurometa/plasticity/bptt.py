@@ -26,9 +26,10 @@ class BPTT(NamedTuple):
     Attributes:
         steps: number of updates.
         rate: step size, or its initial value where learnt.
-        rates: "fixed", "learnt" (one for all), or "per-parameter" (Meta-SGD: one for each weight).
+        rates: "fixed", "learnt" (one for all), "per-tensor" (one for each tensor), or "per-parameter" (Meta-SGD: one for each weight).
         fast: name patterns of the weights that move: ("*",) all, ("readout.*",) the readout only.
         ways: classes for which an unwritten readout gets a row; None where the readout is part of the slow weights.
+        hidden_rate: step size of everything but the readout; None for `rate`. Not for rates "learnt", which are one.
     Source:
         MAML: Finn, Abbeel & Levine 2017, arXiv:1703.03400, equation 1. Meta-SGD: Li et al. 2017, arXiv:1707.09835, equation 2.
         Readout only (ANIL): Raghu et al. 2020, arXiv:1909.09157.
@@ -40,6 +41,7 @@ class BPTT(NamedTuple):
     rates: str = "fixed"
     fast: tuple[str, ...] = ("*",)
     ways: int | None = None
+    hidden_rate: float | None = None
 
     @property
     def exact_graph(self) -> bool:
@@ -53,13 +55,14 @@ class BPTT(NamedTuple):
 
     def slow(self, network: Network, params: Params, generator: torch.Generator) -> Params:
         """Logarithms of the step sizes, where learnt."""
-        start = torch.tensor(self.rate).log()
+        if self.rates == "fixed":
+            return {}
         if self.rates == "learnt":
-            return {RATE: start}
-        if self.rates == "per-parameter":
-            moving = select({**params, **self._unwritten(network, params, 1)}, self.fast)
-            return {f"{RATE}.{name}": start.expand(value.shape).clone() for name, value in moving.items()}
-        return {}
+            return {RATE: torch.tensor(self.rate).log()}
+        moving = select({**params, **self._unwritten(network, params, 1)}, self.fast)
+        each = self.rates == "per-parameter"
+        start = {name: torch.tensor(self._start(name)).log() for name in moving}
+        return {f"{RATE}.{name}": start[name].expand(value.shape if each else ()).clone() for name, value in moving.items()}
 
     def adapt(self, network: Network, slow: Params, support: Data, noise: Params | None = None) -> Adapted:
         """Descend on the support loss.
@@ -92,12 +95,16 @@ class BPTT(NamedTuple):
         """A readout of zeros, `rows` of them, where this rule is to write one."""
         if self.ways is None:
             return {}
-        like = next(iter(params.values()))
+        like = next(iter(params.values()), torch.zeros(()))  # a readout that stands alone, unwritten, has none
         return {f"{READOUT}.weight": like.new_zeros(rows, network.features), f"{READOUT}.bias": like.new_zeros(rows)}
+
+    def _start(self, name: str) -> float:
+        """The step size with which a weight begins."""
+        return self.rate if self.hidden_rate is None or name.startswith(f"{READOUT}.") else self.hidden_rate
 
     def _rate(self, slow: Params, name: str) -> torch.Tensor | float:
         if self.rates == "fixed":
-            return self.rate
+            return self._start(name)
         return slow[RATE if self.rates == "learnt" else f"{RATE}.{name}"].exp()
 
 

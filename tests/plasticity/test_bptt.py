@@ -54,6 +54,24 @@ def test_a_learnt_rate_is_used_in_place_of_the_fixed_one(generator: torch.Genera
     equal(rule.adapt(READOUT_ALONE, {**params, **slow}, support).fast, descend(params, support, 3, 0.9, 0.9))
 
 
+def test_the_readout_and_every_tensor_below_it_begin_with_rates_of_their_own(generator: torch.Generator) -> None:
+    network = mlp_network((6,), (8,), neuron=LIVELY, steps=4, outputs=3)
+    params = network.init(generator)
+    slow = BPTT(1, 0.2, "per-tensor", hidden_rate=0.05).slow(network, params, generator)
+    expected = {"linear1.weight": 0.05, "linear1.bias": 0.05, "readout.weight": 0.2, "readout.bias": 0.2}
+    assert {name: float(value.exp()) for name, value in slow.items()} == pytest.approx({f"{RATE}.{k}": v for k, v in expected.items()})
+    support = Data(torch.rand(6, 6, generator=generator), torch.arange(6) % 3)
+    slow[f"{RATE}.linear1.weight"] = torch.tensor(0.5).log()
+    learnt = BPTT(1, 0.2, "per-tensor", hidden_rate=0.05).adapt(network, {**params, **slow}, support).fast
+    assert int(network.run(params, network.signal(support.x)).z["lif1"].sum()) > 0, "a silent network moves nothing"
+    for name, rate in {**expected, "linear1.weight": 0.5}.items():
+        alone = BPTT(1, rate).adapt(network, params, support).fast
+        torch.testing.assert_close(learnt[name], alone[name])
+    fixed = BPTT(1, 0.2, hidden_rate=0.05).adapt(network, params, support).fast
+    torch.testing.assert_close(fixed["linear1.bias"], BPTT(1, 0.05).adapt(network, params, support).fast["linear1.bias"])
+    torch.testing.assert_close(fixed["readout.bias"], learnt["readout.bias"])
+
+
 def test_every_weight_has_a_rate_of_its_own(generator: torch.Generator) -> None:
     params, support = linear_problem()
     rule = BPTT(3, 0.2, "per-parameter")
@@ -172,3 +190,11 @@ def test_every_row_written_from_zero_has_the_same_rates() -> None:
     rates = BPTT(2, 0.3, "per-parameter", ways=3).slow(network, network.init(torch.Generator()), torch.Generator())
     assert rates[f"{RATE}.readout.weight"].shape == (1, 8)
     assert rates[f"{RATE}.linear1.weight"].shape == (10, 16)
+
+
+def test_an_unwritten_readout_that_stands_alone_has_rates(generator: torch.Generator) -> None:
+    alone = Stack((6,), ((READOUT, Linear(None)),), vmappable=True)
+    rates = BPTT(1, 0.3, "per-tensor", ("readout.*",), ways=2).slow(alone, alone.init(generator), generator)
+    assert {name: float(value.exp()) for name, value in rates.items()} == pytest.approx(
+        {f"{RATE}.readout.weight": 0.3, f"{RATE}.readout.bias": 0.3}
+    )
