@@ -107,7 +107,7 @@ def _products(stage: Stage, weight: Tensor, source: Signal | None, samples: int,
     if source is None or source.timed:
         effective = dense * (torch.count_nonzero(weight).double() / weight.numel())
     else:
-        inputs = _through_pools(stage, held(source.values, 1))
+        inputs = _through_pools(stage, timed(source.values.unsqueeze(0)))
         effective = _effective(stage, weight, inputs)
     accessed = {} if spiking else {"weight_reads": dense, "activation_reads": dense}
     return _zeros(samples)._replace(dense_macs=dense, effective_macs=effective, host_macs=dense * spiking, **accessed)

@@ -168,10 +168,10 @@ def _adapted(learner: Learner, params: Params, support: Data) -> tuple[Adapted, 
     if isinstance(learner.plasticity, EProp):
         adapted = eprop.adapted(
             learner.plasticity,
-            learner.network,
+            learner.network,  # type: ignore[arg-type]
             params,
             support,
-            lambda weights, shown: whole.run(weights, whole.signal(shown.x)),  # type: ignore[arg-type]
+            lambda weights, shown: whole.run(weights, whole.signal(shown.x)),
         )
     elif not learner.plasticity.readout_only:
         adapted = learner.plasticity.adapt(whole, params, support, support.noise or None)  # type: ignore[arg-type]

@@ -1,7 +1,7 @@
 """The energy-accuracy plane, and its twin in latency: spiking and conventional, inference and adaptation."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -36,17 +36,18 @@ def tradeoff(points: Sequence[Point], measure: str, width: Number) -> Figure:
     tall, legend, across = 310, 20 + 17 * -(-(len(marks) + 3) // 3), (width - 20) / 2
     figure = canvas(width, tall * len(tasks) + legend)
     for row, task in enumerate(tasks):
-        ends = _ends([p for p in points if p.task == task])
+        best = _unbeaten([p for p in points if p.task == task], measure)
+        ends = _ends(best or points)
         for column, phase in enumerate(PHASES):
             ax = axes(figure, 62 + column * across, 34 + row * tall, across - 76, tall - 86)
-            _panel(ax, [p for p in points if (p.task, p.phase) == (task, phase)], measure, marks, ends)
+            _panel(ax, [p for p in points if (p.task, p.phase) == (task, phase)], best, measure, marks, ends)
             ax.set_title(
                 f"{phase}: {TITLES[phase]}" + (f" ({task})" if len(tasks) > 1 else ""), fontsize=12.5, color=INK, loc="left", pad=9
             )
             for spiking in (True, False):
-                best = front(contenders(points, spiking, phase, task), measure)
+                line = front(contenders(points, spiking, phase, task), measure)
                 style = {"color": COLOURS[spiking], "lw": 1.8, "ls": "-" if spiking else (0, (5, 2)), "alpha": 0.8, "zorder": 1}
-                ax.plot([getattr(p, measure).value for p in best], [_stretched(p.accuracy) for p in best], **style)
+                ax.plot([getattr(p, measure).value for p in line], [_stretched(p.accuracy) for p in line], **style)
     _legend(figure, marks, legend)
     return figure
 
@@ -56,7 +57,8 @@ def _stretched(accuracy: float) -> float:
     return -math.log10(max(100.0 - accuracy, 0.05))
 
 
-def _ends(points: Sequence[Point]) -> tuple[float, float]:
+def _ends(points: Collection[Point]) -> tuple[float, float]:
+    """The range of accuracies that is drawn: of what is not beaten."""
     low, high = min(p.accuracy - p.ci95 for p in points), max(p.accuracy + p.ci95 for p in points)
     return _stretched(low) - 0.06, _stretched(high) + 0.06
 
@@ -71,7 +73,15 @@ def _ticks(ends: tuple[float, float]) -> list[float]:
     return chosen
 
 
-def _panel(ax: Axes, points: Sequence[Point], measure: str, marks: dict, ends: tuple[float, float]) -> None:
+def _unbeaten(points: Sequence[Point], measure: str) -> set[Point]:
+    """The points that no other one on the same device beats."""
+    groups: dict[tuple[str, bool, str], list[Point]] = {}
+    for point in points:
+        groups.setdefault((point.phase, point.spiking, point.device), []).append(point)
+    return {point for group in groups.values() for point in front(group, measure)}
+
+
+def _panel(ax: Axes, points: Sequence[Point], best: set[Point], measure: str, marks: dict, ends: tuple[float, float]) -> None:
     ax.set_xscale("log")
     ticks = _ticks(ends)
     ax.set(yticks=[_stretched(tick) for tick in ticks], yticklabels=[f"{tick:g}" for tick in ticks])
@@ -80,7 +90,9 @@ def _panel(ax: Axes, points: Sequence[Point], measure: str, marks: dict, ends: t
     ax.xaxis.set_major_formatter(lambda x, _: _written(x, measure))
     ax.set_xlabel(f"{measure} (logarithmic)", fontsize=12, color=INK)
     ax.set_ylabel("accuracy (%)", fontsize=12, color=INK)
-    best = {point for key in marks for point in front([p for p in points if (p.spiking, p.device) == key], measure)}
+    if hidden := {p.run for p in points if _stretched(p.accuracy) < ends[0]}:
+        told = f"below: {len(hidden)} beaten learner{'s' if len(hidden) > 1 else ''}"
+        ax.text(0.99, 0.015, told, transform=ax.transAxes, ha="right", fontsize=10, color=MUTED)
     for point in points:
         x = getattr(point, measure)
         if x is None:

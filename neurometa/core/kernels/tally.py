@@ -10,7 +10,7 @@ BITS = 31
 """Steps that one word holds; the sign bit stays free."""
 
 BLOCK = 1024
-"""Neurons read at a time, over the whole window, so that what was read a step before still lies in the first-level cache."""
+"""Neurons read at a time, about and over the whole window, so that what was read a step before still lies in the first-level cache."""
 
 
 @numba.njit(cache=True, error_model="numpy")
@@ -27,10 +27,13 @@ def look(z, v, threshold, words, by_position, by_neuron, changed):
         by_neuron: int32 of zeros, (neurons,): spikes over the window and all samples.
         changed: int64 of zeros, (samples,): how often v[t] != v[t-1] for t >= 1.
     """
-    counts, neurons, by_potential = np.empty(words.shape[2], np.int32), words.shape[2], len(z) == 0
+    neurons, by_potential = words.shape[2], len(z) == 0
+    channels = neurons // by_position.shape[1]
+    block = max(1, BLOCK // channels) * channels
+    counts = np.empty(block, np.int32)
     for b in range(words.shape[1]):
-        for start in range(0, neurons, BLOCK):
-            stop = min(start + BLOCK, neurons)
+        for start in range(0, neurons, block):
+            stop = min(start + block, neurons)
             for t in range(max(len(z), len(v))):
                 row, bit = words[t // BITS, b, start:stop], np.int32(1) << np.int32(t % BITS)
                 if t % BITS == 0:
@@ -41,8 +44,9 @@ def look(z, v, threshold, words, by_position, by_neuron, changed):
                     _mark(z[t, b, start:stop], row, bit)
                 if 0 < t < len(v):
                     changed[b] += _differing(v[t, b, start:stop], v[t - 1, b, start:stop])
-        for k in range(words.shape[0]):
-            _gather(words[k, b], counts, by_neuron, by_position[b])
+            for k in range(words.shape[0]):
+                places = by_position[b, start // channels : stop // channels]
+                _gather(words[k, b, start:stop], counts, by_neuron[start:stop], places)
 
 
 @numba.njit(cache=True)
