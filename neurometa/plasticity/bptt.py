@@ -7,10 +7,11 @@ import torch
 from neurometa.core.loss import task_loss
 from neurometa.core.network import READOUT
 from neurometa.core.tree import finite, select, without
+from neurometa.plasticity import step_size
 from neurometa.types import Adapted, Data, Network, Params, Work
 
-RATE = "bptt.log_rate"
-"""Slow parameter: logarithm of the step size; with a fast weight's name behind it, of that weight's own step sizes."""
+PREFIX = "bptt"
+"""What the rule's slow parameters begin with: the logarithms of its step sizes, see `step_size`."""
 
 
 class BPTT(NamedTuple):
@@ -55,14 +56,8 @@ class BPTT(NamedTuple):
 
     def slow(self, network: Network, params: Params, generator: torch.Generator) -> Params:
         """Logarithms of the step sizes, where learnt."""
-        if self.rates == "fixed":
-            return {}
-        if self.rates == "learnt":
-            return {RATE: torch.tensor(self.rate).log()}
-        moving = select({**params, **self._unwritten(network, params, 1)}, self.fast)
-        each = self.rates == "per-parameter"
-        start = {name: torch.tensor(self._start(name)).log() for name in moving}
-        return {f"{RATE}.{name}": start[name].expand(value.shape if each else ()).clone() for name, value in moving.items()}
+        start = {**params, **step_size.unwritten(network, params, self.ways and 1)}
+        return step_size.slow(PREFIX, self._sizes, select(start, self.fast))
 
     def adapt(self, network: Network, slow: Params, support: Data, noise: Params | None = None) -> Adapted:
         """Descend on the support loss.
@@ -74,7 +69,7 @@ class BPTT(NamedTuple):
         Returns:
             The moved weights, and the statistics measured in the last step where `slow` carries none.
         """
-        start = {**slow, **self._unwritten(network, slow, self.ways or 0)}
+        start = {**slow, **step_size.unwritten(network, slow, self.ways)}
         fast = {name: value for name, value in select(start, self.fast).items() if _movable(name)}
         still = without(slow, fast)
         signal = network.signal(support.x)
@@ -87,27 +82,16 @@ class BPTT(NamedTuple):
         statistics: Params = {}
         for _ in range(self.steps):
             gradient, statistics = torch.func.grad(loss, has_aux=True)(fast)
-            fast = {name: value - self._rate(slow, name) * gradient[name] for name, value in fast.items()}
+            fast = {name: value - step_size.of(PREFIX, self._sizes, slow, name) * gradient[name] for name, value in fast.items()}
         work = Work.of(synaptic_updates=self.steps * sum(value.numel() for value in fast.values()))
         return Adapted(fast, work, finite(fast), statistics)
 
-    def _unwritten(self, network: Network, params: Params, rows: int) -> Params:
-        """A readout of zeros, `rows` of them, where this rule is to write one."""
-        if self.ways is None:
-            return {}
-        like = next(iter(params.values()), torch.zeros(()))  # a readout that stands alone, unwritten, has none
-        return {f"{READOUT}.weight": like.new_zeros(rows, network.features), f"{READOUT}.bias": like.new_zeros(rows)}
-
-    def _start(self, name: str) -> float:
-        """The step size with which a weight begins."""
-        return self.rate if self.hidden_rate is None or name.startswith(f"{READOUT}.") else self.hidden_rate
-
-    def _rate(self, slow: Params, name: str) -> torch.Tensor | float:
-        if self.rates == "fixed":
-            return self._start(name)
-        return slow[RATE if self.rates == "learnt" else f"{RATE}.{name}"].exp()
+    @property
+    def _sizes(self) -> step_size.Sizes:
+        hidden = self.rate if self.hidden_rate is None else self.hidden_rate
+        return step_size.Sizes(self.rate, hidden, "one" if self.rates == "learnt" else self.rates)
 
 
 def _movable(name: str) -> bool:
     """Weights move; normalisation statistics and the rule's own constants do not."""
-    return not name.endswith((".mean", ".var")) and not name.startswith(RATE.split(".")[0])
+    return not name.endswith((".mean", ".var")) and not name.startswith(f"{PREFIX}.")
