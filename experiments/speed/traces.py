@@ -6,6 +6,7 @@ python -m experiments.speed.traces CASE CONTESTANT      (the rise of this proces
 import ctypes
 import gc
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -141,11 +142,15 @@ BUILD: dict[str, Callable[[Case, torch.dtype], Callable[[], Tensor]]] = {
 }
 """Every contestant: from a case, a function that gives the gradient of the input weights."""
 
+OWN_PAGES = {"MALLOC_MMAP_THRESHOLD_": "65536"}
+"""Gives every array of 64 KiB or more pages of its own where memory is measured: glibc's heap otherwise keeps holes between arrays, which
+grow with the number of allocations and are in no contestant's hands."""
+
 
 def peak_mb(case: Case, name: str) -> float:
     """Rise of resident memory while `name` runs `case`, its input not counted, in units of 10^6 bytes."""
     command = [sys.executable, "-m", "experiments.speed.traces", json.dumps(case), name]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, **OWN_PAGES})
     return float(done.stdout.splitlines()[-1])
 
 

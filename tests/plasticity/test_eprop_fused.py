@@ -13,7 +13,7 @@ from neurometa.core.neuron import ALIF, LIF, ALIFState, LIFState
 from neurometa.core.surrogate import Surrogate
 from neurometa.plasticity.eprop import EProp
 from neurometa.types import Data
-from tests.plasticity.test_eprop import LABELS, NEURONS, dense, raster
+from tests.plasticity.networks import LABELS, NEURONS, dense, raster
 
 SURROGATE = Surrogate("fast-sigmoid", 2.0)
 STEPS, BATCH, PRE, POST, OUT = 40, 5, 7, 9, 3
