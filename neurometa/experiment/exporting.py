@@ -33,6 +33,10 @@ CALIBRATION = 200
 """Pictures of training classes that choose the scales."""
 
 
+TOGETHER = 100
+"""Pictures that Lava plays in one run: many, because every run is compiled anew; few enough for the memory."""
+
+
 class Asked(NamedTuple):
     """What to do.
 
@@ -44,7 +48,7 @@ class Asked(NamedTuple):
         chip: card against whose limits resources are checked.
         given: "auto", "spikes" or "bias": how the input reaches the chip.
         hard_reset: take a subtractive reset for a hard one.
-        timeout_s: for each window that Lava plays.
+        timeout_s: for each run of Lava, which plays up to 100 pictures.
     """
 
     out: Path
@@ -199,7 +203,7 @@ def _verified(
 
     def judged(learner: Learner, tick: Callable[[int, int], None] | None) -> Tensor:
         if asked.verify == "lava":
-            return _few(learner, made.params, task, episodes, torch.Generator().manual_seed(seed), tick)
+            return _few(learner, made.params, task, episodes, torch.Generator().manual_seed(seed))
         return evaluate(learner, made.params, task, episodes, torch.Generator().manual_seed(seed), tick).after
 
     watch.say(f"judging the float learner and the exported one on {episodes} episodes of unseen classes")
@@ -226,35 +230,29 @@ def _verified(
 
 
 @torch.no_grad()
-def _few(
-    learner: Learner, params: Params, task: TaskFamily, episodes: int, generator: torch.Generator, tick: Callable[[int, int], None] | None
-) -> Tensor:
-    """Accuracy of each of a few episodes; nothing is shown to the network but their pictures."""
-    learner, found = learner._replace(redeal=False), []
-    for done in range(episodes):
-        found.append(outcomes(learner, Learner.adapt, params, learner.encode(task.sample(generator, 1), generator)).accuracy)
-        if tick:
-            tick(done + 1, episodes)
-    return torch.cat(found)
+def _few(learner: Learner, params: Params, task: TaskFamily, episodes: int, generator: torch.Generator) -> Tensor:
+    """Accuracy of each of a few episodes, all played together; nothing is shown to the network but their pictures."""
+    learner = learner._replace(redeal=False)
+    return outcomes(learner, Learner.adapt, params, learner.encode(task.sample(generator, episodes), generator)).accuracy
 
 
 def _referee(compared: dict[str, int], timeout_s: float) -> Callable[[Bundle, np.ndarray, bool], np.ndarray]:
     """Let Lava and the emulator play everything, and count where they differ; Lava's answer is the one that is used."""
 
     def answer(bundle: Bundle, given: np.ndarray, timed: bool) -> np.ndarray:
-        read, parts = bundle.network.readout, []
+        read, parts = bundle.network.readout, [given[..., start : start + TOGETHER] for start in range(0, given.shape[-1], TOGETHER)]
         onset = next(one.onset for one in bundle.network.populations if one.name == read.population)
-        for start in range(0, given.shape[-1], 50):
-            part = given[..., start : start + 50]
-            expected, got = emulator.play(bundle, part, timed=timed), lava.run([lava.Job(bundle, part)], timeout_s)[0]
+        played = lava.run([lava.Job(bundle, part) for part in parts], timeout_s * len(parts))
+        for part, got in zip(parts, played, strict=True):
+            expected = emulator.play(bundle, part, timed=timed)
             for name, spikes in expected.spikes.items():
                 compared["differing"] += int((spikes != got.spikes[name]).sum())
                 compared["differing"] += int((expected.potential[name] != got.potential[name]).sum())
                 compared["spikes"] += int(spikes.sum())
             compared["samples"] += part.shape[-1]
-            counts = got.spikes[read.population][onset:].sum(0, dtype=np.int32)
-            parts.append(got.potential[read.population] if read.read == "potential" else counts)
-        return np.concatenate(parts, -1)
+        if read.read == "potential":
+            return np.concatenate([got.potential[read.population] for got in played], -1)
+        return np.concatenate([got.spikes[read.population][onset:].sum(0, dtype=np.int32) for got in played], -1)
 
     return answer
 

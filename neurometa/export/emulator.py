@@ -7,7 +7,8 @@ Every synapse delays by one step; W is `stored`, e the exponent of the synapses,
     v = trunc(v (4096 - dv) / 4096) + u + (bias << bias_exp)         clipped to +-(2**23 - 1)
     s = 1 if v > vth << 6 else 0;   v = 0 where s = 1;   u is not reset
 
-trunc rounds towards zero. u begins at 0, v at `start`; at a population's onset step both are first set to zero.
+trunc rounds towards zero. u begins at 0, v at `start`; at a population's onset step, and every `interval` steps after it, both are first
+set to zero.
 
 Source:
     Intel's own model of the arithmetic, lava-nc 0.10 (tags fixed_pt: LIF, LIFReset, Dense, Conv, Sparse), to which the tests hold this;
@@ -70,7 +71,7 @@ def play(bundle: Bundle, given: np.ndarray, *, timed: bool, record: bool = True)
     largest: dict[str, tuple[int, int]] = dict.fromkeys(states, (0, 0))
     for t in range(steps):
         arriving = {name: np.zeros(state.v.shape, np.int32) for name, state in states.items()}
-        for one in network.synapses:
+        for one in (synapses for synapses in network.synapses if synapses.to == "current"):
             if one.source != INPUT or timed:
                 arriving[one.target] += carry[one.name](sent[one.source])
             elif t > 0:  # a held input arrives alike in every step
@@ -78,7 +79,7 @@ def play(bundle: Bundle, given: np.ndarray, *, timed: bool, record: bool = True)
                     held[one.name] = carry[one.name](given)
                 arriving[one.target] += held[one.name]
         for one in network.populations:
-            if t == one.onset:
+            if one.rests(t):
                 states[one.name].u[:], states[one.name].v[:] = 0, 0
             found = integer.step(arriving[one.name], *states[one.name])
             if record:

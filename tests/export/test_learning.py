@@ -38,8 +38,8 @@ def network(rule: Learning, modulation: Modulation | None, sign: str = "mixed", 
     population = Population("p", (5,), 2000, 300, 600, "b", 4, 1, 0, modulation)
     synapses = (Synapses("s", "input", "p", "w", exponent=0, sign=sign, learning=rule), Synapses("r", "p", "p", "r"))
     bundle = Bundle(Network("l", STEPS, Input((12,)), (population,), synapses, Readout("p", "spikes", 1.0)), arrays)
-    spikes = (rng.random((STEPS, 12)) < 0.15).astype(np.uint8)
-    signal = (rng.integers(-60, 61, (STEPS, 5)) * (rng.random((STEPS, 1)) < 0.3)).astype(np.int64)
+    spikes = (rng.random((STEPS, 12)) < 0.15).astype(np.uint8)[..., None]
+    signal = (rng.integers(-60, 61, (STEPS, 5)) * (rng.random((STEPS, 1)) < 0.3)).astype(np.int64)[..., None]
     return bundle, spikes, {"L": signal} if modulation else {}
 
 
@@ -90,9 +90,9 @@ def test_one_synapse_after_another_is_what_the_oracle_says(name: str) -> None:
     bundle, spikes, signals = network(*CASES[name])
     found = learn(bundle, spikes, signals)
     modulation = bundle.network.populations[0].modulation
-    expected = oracle(bundle, spikes, found.spikes["p"], found if modulation else None, signals)
+    expected = oracle(bundle, spikes[..., 0], found.spikes["p"][..., 0], found if modulation else None, signals)
     if expected is not None:
-        np.testing.assert_array_equal(found.weights["s"], expected)
+        np.testing.assert_array_equal(found.weights["s"][0], expected)
 
 
 def oracle(bundle: Bundle, pre: np.ndarray, post: np.ndarray, modulated: Learned | None, signals: dict) -> np.ndarray | None:
@@ -180,13 +180,14 @@ def test_a_pair_rule_of_ours_moves_integer_weights_as_it_moves_floats(coincident
     start = np.floor(bundle.arrays["w"] / 2) * 2
     state = quiet(torch.tensor(start / scale))
     wide = rule._replace(low=-4.0, high=3.98)
-    for pre, post in zip(spikes, found.spikes["p"], strict=True):
+    for pre, post in zip(spikes[..., 0], found.spikes["p"][..., 0], strict=True):
         state = paired(wide, state, torch.tensor(pre).double(), torch.tensor(post).double())
     expected = state.weight.numpy() * scale
     assert found.spikes["p"].sum() > 10
     assert np.abs(expected - start).max() > 15
-    assert np.abs(found.weights["s"] - expected).mean() < 0.15 * np.abs(expected - start).max()
-    assert np.corrcoef((found.weights["s"] - start).ravel(), (expected - start).ravel())[0, 1] > 0.97
+    (weights,) = found.weights["s"]
+    assert np.abs(weights - expected).mean() < 0.15 * np.abs(expected - start).max()
+    assert np.corrcoef((weights - start).ravel(), (expected - start).ravel())[0, 1] > 0.97
 
 
 @pytest.mark.parametrize(

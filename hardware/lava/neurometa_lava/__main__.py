@@ -14,7 +14,7 @@ from neurometa_lava.guard import Guard
 
 JOBS = """JSON: a list of {"bundle": folder, "input": .npz, "out": .npz to write, "arithmetic": "fixed" or "float", "stock": true for nothing but
 Lava's own processes, one sample after another, "learn": true to let synapses learn}; an input has `given`, (steps, n, batch), or (n, batch)
-to be held, or to learn (steps, n), and `signal/<name>`"""
+to be held, and to learn `signal/<name>`"""
 
 
 def main() -> int:
@@ -58,7 +58,7 @@ def _job(bundle, job: dict) -> dict:
         signals = {key.partition("/")[2]: file[key] for key in file.files if key.startswith("signal/")}
     if job.get("learn"):
         learned = learn(bundle, given, signals)
-        parts = {"spikes": learned.spikes, "weights": learned.weights, "tags": learned.tags}
+        parts = {what: getattr(learned, what) for what in ("spikes", "potential", "weights", "tags")}
         _save(pathlib.Path(job["out"]), {f"{what}/{name}": array for what, found in parts.items() for name, array in found.items()})
         return learned.timing
     played = play(bundle, given, timed=given.ndim == 3, arithmetic=job.get("arithmetic", "fixed"), stock=job.get("stock", False))

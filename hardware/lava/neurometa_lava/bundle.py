@@ -17,7 +17,7 @@ import numpy as np
 FORMAT, VERSION = "neurometa-loihi", 1
 WEIGHTS = {"mixed": (-256, 255), "excitatory": (0, 255), "inhibitory": (-255, 0)}
 NEURON = {"du": (0, 4095), "dv": (0, 4095), "vth": (0, 131071)}
-LIMITS = {"start": (1 - (1 << 23), (1 << 23) - 1), "bias_exp": (0, 7), "onset": (0, 4096), "exponent": (-8, 7), "bits": (1, 8), "stride": (1, 64), "padding": (0, 64), "pool": (1, 64)}
+LIMITS = {"start": (1 - (1 << 23), (1 << 23) - 1), "bias_exp": (0, 7), "onset": (0, 4096), "interval": (0, 1 << 20), "exponent": (-8, 7), "bits": (1, 8), "stride": (1, 64), "padding": (0, 64), "pool": (1, 64)}
 _LARGEST = 1 << 30
 
 
@@ -85,7 +85,7 @@ def _check(bundle: Bundle) -> None:
         raise Refused(f"bundle.json: steps = {network['steps']}, expected 1 to {1 << 20}")
     for one in network["populations"]:
         size = math.prod(one["shape"])
-        for field in ("bias_exp", "onset", "start"):
+        for field in ("bias_exp", "onset", "start", "interval"):
             _within(one.get(field, 0), LIMITS[field], f"{one['name']}.{field}")
         for field, limits in NEURON.items():
             value = one[field]

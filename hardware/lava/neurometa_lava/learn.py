@@ -1,6 +1,7 @@
-"""A bundle whose synapses learn, one sample, in Lava's fixed-point model: LearningDense with the bundle's own rules."""
+"""A bundle whose synapses learn, in Lava's fixed-point model: LearningDense with the bundle's own rules."""
 
 import math
+import tempfile
 import typing
 
 import numpy as np
@@ -10,66 +11,88 @@ from neurometa_lava.bundle import Bundle, Refused, shapes
 
 
 class Learned(typing.NamedTuple):
-    """Spikes (steps, n) bool by population, weights and tags (post, pre) of the synapses that learn, seconds by part."""
+    """Spikes (steps, n, batch) and last potentials (n, batch) by population, weights and tags (batch, post, pre), seconds by part.
+
+    Of one sample there is no batch axis.
+    """
 
     spikes: dict
+    potential: dict
     weights: dict
     tags: dict
     timing: dict
 
 
 def learn(bundle: Bundle, given: np.ndarray, signals: dict) -> Learned:
-    """Run a network from rest. `given` is spikes (steps, n), `signals` third factors (steps, n) by name."""
+    """Run a network from rest, sample after sample.
+
+    Args:
+        bundle: what learns.
+        given: spikes (steps, n, batch).
+        signals: third factors (steps, n, batch) by name.
+    """
     compat.apply()
-    from lava.proc.dense.process import Dense, LearningDense
-    from lava.proc.io.sink import RingBuffer as Sink
+    if given.ndim != 3 or given.shape[1] != math.prod(bundle.network["input"]["shape"]):
+        raise Refused(f"input of shape {given.shape} given, expected (steps, {math.prod(bundle.network['input']['shape'])}, batch)")
+    each = [_one(bundle, given[..., i], {key: signal[..., i] for key, signal in signals.items()}) for i in range(given.shape[-1])]
+    after = [{name: np.stack([getattr(one, what)[name] for one in each], -1) for name in each[0].spikes} for what in ("spikes", "potential")]
+    moved = [{name: np.stack([getattr(one, what)[name] for one in each]) for name in each[0].weights} for what in ("weights", "tags")]
+    return Learned(*after, *moved, {key: sum(one.timing[key] for one in each) for key in each[0].timing})
+
+
+def _one(bundle: Bundle, given: np.ndarray, signals: dict) -> Learned:
+    """One sample, (steps, n)."""
+    from lava.proc.dense.process import Dense
     from lava.proc.io.source import RingBuffer
-    from lava.proc.lif.process import LIFReset
 
     from neurometa_lava.play import constants, run
     from neurometa_lava.processes.batch import SIGNS
+    from neurometa_lava.processes.learning import RecordedLearning
     from neurometa_lava.processes.modulated import ModulatedLIF
+    from neurometa_lava.processes.recorded import RecordedLIF
 
     network, sizes, steps = bundle.network, shapes(bundle.network), len(given)
-    if given.ndim != 2 or given.shape[1] != math.prod(sizes["input"]):
-        raise Refused(f"input of shape {given.shape} given, expected (steps, {math.prod(sizes['input'])})")
-    neurons, sinks, plastic, about = {}, {}, {}, {one["name"]: one for one in network["populations"]}
-    for name, one in about.items():
-        words = constants(bundle, one, given.T, None, "fixed")
-        if one.get("modulation"):
-            neurons[name] = ModulatedLIF(**words)
-            neurons[name].proc_params["modulation"] = one["modulation"]
-            neurons[name].proc_params["signal"] = np.asarray(signals[one["modulation"]["signal"]], dtype=np.int32)
-        else:
-            neurons[name] = LIFReset(**words)
-        sinks[name] = Sink(shape=(math.prod(one["shape"]),), buffer=steps)
-        neurons[name].s_out.connect(sinks[name].a_in)
-    source = RingBuffer(data=given.T.astype(np.int32))
-    for one in network["synapses"]:
-        words = {"weight_exp": one.get("exponent", 0), "num_weight_bits": one.get("bits", 8), "sign_mode": SIGNS[one.get("sign", "mixed")]}
-        weights, post = bundle.arrays[one["weight"]], neurons[one["target"]]
-        if one.get("learning"):
-            sent = bool(about[one["target"]].get("modulation"))
-            between = plastic[one["name"]] = LearningDense(weights=weights, learning_rule=rule_of(one["learning"], sent), **words)
-            if sent:
-                post.s_out_bap.connect(between.s_in_bap)
-                for i in (1, 2, 3):
-                    getattr(post, f"s_out_y{i}").connect(getattr(between, f"s_in_y{i}"))
+    neurons, plastic, about = {}, {}, {one["name"]: one for one in network["populations"]}
+    with tempfile.TemporaryDirectory(prefix="neurometa-lava-") as folder:
+        for i, (name, one) in enumerate(about.items()):
+            rule = one.get("modulation")
+            neurons[name] = (ModulatedLIF if rule else RecordedLIF)(**constants(bundle, one, given.T, None, "fixed"))
+            neurons[name].proc_params["keep"] = (steps, f"{folder}/p{i}.npz")
+            if rule:
+                outside = signals[rule["signal"]] if rule.get("signal") else None
+                neurons[name].proc_params["modulation"] = rule
+                neurons[name].proc_params["signal"] = None if outside is None else np.asarray(outside, dtype=np.int32)
+        source = None
+        for i, one in enumerate(network["synapses"]):
+            words = {"weight_exp": one.get("exponent", 0), "num_weight_bits": one.get("bits", 8), "sign_mode": SIGNS[one.get("sign", "mixed")]}
+            weights, post = bundle.arrays[one["weight"]], neurons[one["target"]]
+            if one.get("learning"):
+                sent = bool(about[one["target"]].get("modulation"))
+                between = plastic[one["name"]] = RecordedLearning(weights=weights, learning_rule=rule_of(one["learning"], sent), **words)
+                between.proc_params["keep"] = (steps, f"{folder}/s{i}.npz")
+                if sent:
+                    post.s_out_bap.connect(between.s_in_bap)
+                    for k in (1, 2, 3):
+                        getattr(post, f"s_out_y{k}").connect(getattr(between, f"s_in_y{k}"))
+                else:
+                    post.s_out.connect(between.s_in_bap)
             else:
-                post.s_out.connect(between.s_in_bap)
-        else:
-            between = Dense(weights=weights, **words)
-        (source if one["source"] == "input" else neurons[one["source"]]).s_out.connect(between.s_in)
-        between.a_out.connect(post.a_in)
-    kept = {}
-
-    def collect():
-        kept["spikes"] = {name: sink.data.get().T.astype(bool) for name, sink in sinks.items()}
-        kept["weights"] = {name: np.array(one.weights.get(), dtype=np.int32) for name, one in plastic.items()}
-        kept["tags"] = {name: np.array(one.tag_1.get(), dtype=np.int32) for name, one in plastic.items()}
-
-    timing = run(next(iter(neurons.values())), steps, "fixed", collect)
-    return Learned(kept["spikes"], kept["weights"], kept["tags"], timing)
+                between = Dense(weights=weights, **words)
+            if one["source"] == "input" and source is None:
+                source = RingBuffer(data=given.T.astype(np.int32))
+            (source if one["source"] == "input" else neurons[one["source"]]).s_out.connect(between.s_in)
+            between.a_out.connect(post.a_signal if one.get("to") == "signal" else post.a_in)
+        timing = run(next(iter(neurons.values())), steps, "fixed")
+        spikes, potential, weights, tags = {}, {}, {}, {}
+        for i, name in enumerate(about):
+            with np.load(f"{folder}/p{i}.npz") as kept:
+                spikes[name] = np.unpackbits(kept["spikes"], axis=1, count=math.prod(sizes[name]))
+                potential[name] = kept["potential"].astype(np.int32)
+        for i, one in enumerate(network["synapses"]):
+            if one["name"] in plastic:
+                with np.load(f"{folder}/s{i}.npz") as kept:
+                    weights[one["name"]], tags[one["name"]] = (kept[key].astype(np.int32) for key in ("weights", "tags"))
+    return Learned(spikes, potential, weights, tags, timing)
 
 
 def rule_of(learning: dict, sent: bool):

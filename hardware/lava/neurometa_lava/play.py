@@ -72,6 +72,8 @@ def _together(bundle: Bundle, given: np.ndarray, steps: int, arithmetic: str) ->
             neurons[one["name"]].proc_params["keep"] = (steps, paths[one["name"]])
         source = None
         for one in network["synapses"]:
+            if one.get("to") == "signal":
+                continue  # nothing learns here
             weights = (bundle.floats if arithmetic == "float" else bundle.arrays)[one["weight"]]
             between = BatchSynapses(weights=weights, shapes=(sizes[one["source"]], sizes[one["target"]]), batch=batch, about=one)
             if one["source"] == "input" and source is None:
@@ -108,6 +110,8 @@ def _one(bundle: Bundle, given: np.ndarray, steps: int, timed: bool, arithmetic:
         sinks[one["name"]] = Sink(shape=(math.prod(one["shape"]),), buffer=steps)
         neurons[one["name"]].s_out.connect(sinks[one["name"]].a_in)
     for one in network["synapses"]:
+        if one.get("to") == "signal":
+            continue
         weights = (bundle.floats if arithmetic == "float" else bundle.arrays)[one["weight"]]
         words = {"weight_exp": one.get("exponent", 0), "num_weight_bits": one.get("bits", 8), "sign_mode": SIGNS[one.get("sign", "mixed")]}
         words = words if arithmetic == "fixed" else {}
@@ -160,8 +164,8 @@ def constants(bundle: Bundle, one: dict, given: np.ndarray, batch: "int | None",
         "v": one.get("start", 0),
         "bias_mant": mantissa,
         "bias_exp": 0 if floating else one.get("bias_exp", 0),
-        "reset_interval": NEVER,
-        "reset_offset": one.get("onset", 0) + 1,
+        "reset_interval": one.get("interval") or NEVER,
+        "reset_offset": (one.get("onset", 0) + 1) % (one.get("interval") or NEVER),
     }
 
 

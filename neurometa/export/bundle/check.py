@@ -34,10 +34,14 @@ def check(bundle: Bundle) -> None:
     _check_ends(network, populations)
     for one in network.populations:
         _check_population(bundle, one)
-    arriving = dict.fromkeys(populations, 0)
+        if one.interval and one.interval <= one.onset:
+            _refuse(f"{one.name} has the interval {one.interval} and the onset {one.onset}", "an interval that is longer than its onset")
+    arriving = dict.fromkeys((*populations, *(f"signal of {name}" for name in populations)), 0)
     for one in network.synapses:
         source = network.input.shape if one.source == INPUT else populations[one.source].shape
-        arriving[one.target] += _check_synapses(bundle, one, source, populations[one.target].shape)
+        arriving[one.target if one.to == "current" else f"signal of {one.target}"] += _check_synapses(
+            bundle, one, source, populations[one.target].shape
+        )
     for name, largest in arriving.items():
         if largest > LARGEST_SUM:
             _refuse(f"{name} can receive {largest:,} in one step", f"at most {LARGEST_SUM:,}: lower the exponents")
@@ -61,6 +65,8 @@ def _check_ends(network: Network, populations: dict[str, Population]) -> None:
         if one.learning:
             rule.parse(one.learning.dw, f"dw of {one.name}")
             rule.parse(one.learning.dt, f"dt of {one.name}")
+        if one.to == "signal" and (one.learning or (one.target in populations and not populations[one.target].modulation)):
+            _refuse(f"{one.name} brings a signal to {one.target}", "synapses that do not learn, to a population with a modulation")
         if one.learning and one.kind != "dense":
             _refuse(f"{one.name} is a convolution that learns", "dense synapses where weights move")
     if network.readout.population not in populations:

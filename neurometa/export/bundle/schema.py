@@ -47,11 +47,12 @@ class Modulation(_Strict, frozen=True):
         height: see y1; or what a spike adds to the trace, which saturates at 127.
         width: see y1, in units of the threshold.
         decay: of the trace, over 4096.
-        signal: name of the input that brings each neuron a signed third factor L, -127..127: y2 = max(0, -L), y3 = max(0, L).
+        signal: name of the input that brings each neuron a signed third factor L, "" for none. What synapses bring whose `to` is "signal"
+            is added; the sum is clipped to -127..127, and y2 = max(0, -L), y3 = max(0, L).
     """
 
     y1: Literal["surrogate", "trace"]
-    signal: Name
+    signal: Annotated[str, Meta(pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,63})?\Z")] = ""
     height: Impulse = 1
     width: Threshold = 0
     decay: Decay = 0
@@ -68,6 +69,7 @@ class Population(_Strict, frozen=True):
         bias: name of an array of mantissas (13 bits, signed), "" for none.
         bias_exp: exponent of the bias.
         onset: time step, counted from 0, before which the state is set to zero: when the first input arrives here.
+        interval: it is set to zero again every so many steps after that, 0 for never: the next example begins.
         modulation: what the neurons send to rules with a third factor, None for nothing.
         start: potential at the very beginning; far below zero, it keeps a bias from making spikes before the onset.
     """
@@ -82,10 +84,16 @@ class Population(_Strict, frozen=True):
     onset: Annotated[int, Meta(ge=0, le=4096)] = 0
     start: Annotated[int, Meta(gt=-(1 << 23), lt=1 << 23)] = 0
     modulation: Modulation | None = None
+    interval: Annotated[int, Meta(ge=0, le=1 << 20)] = 0
+
+    def rests(self, step: int) -> bool:
+        """Whether the state is set to zero before this step."""
+        since = step - self.onset
+        return since == 0 or (self.interval > 0 and since > 0 and since % self.interval == 0)
 
 
 class Learning(_Strict, frozen=True):
-    """A rule as sums of products in Loihi's grammar, applied to dense synapses in every time step; `emulator.py` has its arithmetic.
+    """A rule as sums of products in Loihi's grammar, applied to dense synapses in every time step; `learning.py` has its arithmetic.
 
     Attributes:
         dw, dt: change of the weight and of the synapse's tag; "" for none.
@@ -125,6 +133,7 @@ class Synapses(_Strict, frozen=True):
         stride, padding: of a convolution, zeros on every side.
         pool: spikes are summed over windows of pool x pool before the convolution; what does not fill a window is left out.
         learning: how weights move, None for not at all.
+        to: what arrives is the target's "current"; or the "signal", the third factor of its `modulation`.
     """
 
     name: Name
@@ -139,6 +148,7 @@ class Synapses(_Strict, frozen=True):
     padding: Annotated[int, Meta(ge=0, le=64)] = 0
     pool: Annotated[int, Meta(ge=1, le=64)] = 1
     learning: Learning | None = None
+    to: Literal["current", "signal"] = "current"
 
 
 class Readout(_Strict, frozen=True):

@@ -1,19 +1,24 @@
 """A LIF neuron that sends y1, y2 and y3 to synapses that learn: the stock LearningLIF of lava-nc 0.10 never sends anything."""
 
 import numpy as np
-from lava.magma.core.model.py.ports import PyOutPort
+from lava.magma.core.model.py.ports import PyInPort, PyOutPort
 from lava.magma.core.model.py.type import LavaPyType
-from lava.magma.core.process.ports.ports import OutPort
+from lava.magma.core.process.ports.ports import InPort, OutPort
 from lava.magma.core.process.variable import Var
 from lava.proc.lif.models import PyLifResetModelBitAcc
 from lava.proc.lif.process import LIFReset
 
 
 class ModulatedLIF(LIFReset):
-    """LIFReset with `modulation` (as in bundle.json) and `signal`, third factors int (steps, n), given as `proc_params`; integers only."""
+    """LIFReset with third factors; integers only.
+
+    `proc_params` has `modulation` (as in bundle.json), `signal`, third factors int (steps, n) from outside or None, and `keep` (steps, path):
+    after so many steps spikes and potential go to that .npz file. What reaches the port `a_signal` is added to the third factors.
+    """
 
     def __init__(self, *, shape, **words):
         super().__init__(shape=shape, **words)
+        self.a_signal = InPort(shape=shape)
         self.s_out_bap, self.s_out_y1, self.s_out_y2, self.s_out_y3 = (OutPort(shape=shape) for _ in range(4))
         self.y1 = Var(shape=shape, init=0)
 
@@ -23,6 +28,7 @@ class ModulatedFixed(PyLifResetModelBitAcc):
 
     implements_process = ModulatedLIF
 
+    a_signal: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32, precision=16)
     s_out_bap: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, bool, precision=1)
     s_out_y1: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=7)
     s_out_y2: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=7)
@@ -42,7 +48,8 @@ class ModulatedFixed(PyLifResetModelBitAcc):
         spikes = self.spiking_activation()
         before = np.array(self.v, dtype=np.int64)
         self.reset_voltage(spike_vector=spikes)
-        rule, signal = self.proc_params["modulation"], self.proc_params["signal"][self.time_step - 1]
+        rule, outside, signal = self.proc_params["modulation"], self.proc_params["signal"], self.a_signal.recv()
+        signal = np.clip(signal if outside is None else signal + outside[self.time_step - 1], -127, 127)
         if rule["y1"] == "surrogate":
             near = np.abs(before - self.effective_vth) < rule.get("width", 0) << 6
             self.y1 = (rule.get("height", 1) * near).astype(np.int32)
@@ -54,3 +61,9 @@ class ModulatedFixed(PyLifResetModelBitAcc):
         self.s_out_y2.send(np.maximum(-signal, 0).astype(np.int32))
         self.s_out_y3.send(np.maximum(signal, 0).astype(np.int32))
         self.s_out.send(spikes)
+        if self.time_step == 1:
+            self._rows = []
+        self._rows.append(np.packbits(spikes))
+        steps, path = self.proc_params["keep"]
+        if self.time_step == steps:
+            np.savez(path, spikes=np.array(self._rows), potential=np.array(self.v))
