@@ -148,7 +148,7 @@ def exported(run: Run, asked: Asked, data: Path | None) -> Exported:
     torch.set_num_threads(build.threads(run.experiment))
     learner, params = build.learner(run.experiment, build.question(run.experiment).ways), saved.parameters()
     network = _network(learner, params)
-    x = _calibration(run, learner, data)
+    x = calibration(run, learner, data)
     binary = bool(((x.values == 0) | (x.values == 1)).all())
     if asked.given == "spikes" and not binary:
         raise UserError("--input spikes given, but this learner's input is not 0 or 1: leave it out, or choose --input bias")
@@ -173,14 +173,14 @@ def _network(learner: Learner, params: Params) -> Stack:
     return network
 
 
-def _calibration(run: Run, learner: Learner, data: Path | None) -> Signal:
+def calibration(run: Run, learner: Learner, data: Path | None, count: int = CALIBRATION) -> Signal:
     """Pictures of training classes, encoded."""
     task = build.practice(run.experiment.task, data)
     generator = torch.Generator().manual_seed(run.experiment.seed)
     pictures: list[Tensor] = []
-    while sum(map(len, pictures)) < CALIBRATION:
+    while sum(map(len, pictures)) < count:
         pictures += [part.x[0] for part in task.sample(generator, 1)]
-    x = learner.encoder.encode(torch.cat(pictures)[:CALIBRATION], generator)
+    x = learner.encoder.encode(torch.cat(pictures)[:count], generator)
     return learner.network.signal(x)  # type: ignore[attr-defined]
 
 
