@@ -212,9 +212,9 @@ def test_a_rule_that_does_not_fit_is_refused_with_the_factor_that_does_not(chang
 
 
 READOUT_RULES = {
-    "soel": (SOEL(5, rate=0.05, tau=6.0, every=2), 0.05, math.exp(-1 / 6.0), 2),
-    "e-prop": (EProp(rate=1.0, fast=("readout.weight",), examples="single"), 1 / 20, 0.8, 1),
-    "e-prop without a filter": (EProp(rate=1.0, fast=("readout.weight",), examples="single"), 1 / 20, 0.0, 1),
+    "soel": (SOEL(5, rate=0.5, tau=6.0, every=2), 0.5, math.exp(-1 / 6.0), 2),
+    "e-prop": (EProp(rate=6.0, fast=("readout.weight",), examples="single"), 6 / 20, 0.8, 1),
+    "e-prop without a filter": (EProp(rate=6.0, fast=("readout.weight",), examples="single"), 6 / 20, 0.0, 1),
 }
 
 
