@@ -8,6 +8,7 @@ from torch import Tensor
 
 from neurometa.core.check import check_finite, check_floats
 from neurometa.core.constants import Free
+from neurometa.core.grid import factor_of, on_grid
 from neurometa.core.layer import Conv2d, Flatten, Layer, Linear, Norm, Pool, Spiking, TimeAverage
 from neurometa.core.neuron import Neuron
 from neurometa.errors import UserError
@@ -31,11 +32,13 @@ class Stack(NamedTuple):
         shape: shape of one input, without time and batch.
         layers: (name, layer) in order; a layer's parameters are called `<name>.<parameter>`.
         vmappable: whether tasks with weights of their own run faster under vmap than one after another.
+        bits: of the weights on a chip's grid, readout apart, see `grid`; 0 for weights as they are.
     """
 
     shape: tuple[int, ...]
     layers: tuple[tuple[str, Layer], ...]
     vmappable: bool
+    bits: int = 0
 
     def init(self, generator: torch.Generator) -> Params:
         """Draw initial parameters, layer by layer."""
@@ -69,8 +72,13 @@ class Stack(NamedTuple):
             The record; its output has shape (batch, outputs).
         """
         notes: dict[str, Params] = {key: {} for key in ("z", "v", *STATISTICS)}
-        for name, layer in self.layers:
-            x, noted = layer.apply(_own(params, name), x, _own(state or {}, name))
+        for at, (name, layer) in enumerate(self.layers):
+            own = _own(params, name)
+            if self.bits and name != READOUT and "weight" in own:
+                behind = self.layers[at + 1] if at + 1 < len(self.layers) else ("", layer)
+                factor = factor_of(layer, own, x, behind[1], _own(params, behind[0]))
+                own = {**own, "weight": on_grid(own["weight"], factor, self.bits)}
+            x, noted = layer.apply(own, x, _own(state or {}, name))
             for key, value in noted.items():
                 notes.setdefault(key, {})[name] = value
         statistics = {f"{name}.{key}": value for key in STATISTICS for name, value in notes[key].items()}
@@ -108,7 +116,7 @@ class Stack(NamedTuple):
         at = names.index(READOUT) if READOUT in names else len(names)
         for _, layer in self.layers[:at]:
             shape = layer.init(torch.Generator(), shape)[1]
-        return Stack(self.shape, self.layers[:at], self.vmappable), Stack(shape, self.layers[at:], True)
+        return self._replace(layers=self.layers[:at]), Stack(shape, self.layers[at:], True)
 
 
 def _own(params: Params, name: str) -> Params:

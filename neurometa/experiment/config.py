@@ -11,6 +11,7 @@ Fraction = Annotated[float, Meta(ge=0, le=1)]
 NotNegative = Annotated[float, Meta(ge=0)]
 Each = Literal["layer", "channel", "neuron"]
 Delay = Annotated[int, Meta(ge=0, le=1)]
+Bits = Literal[2, 3, 4, 5, 6, 7, 8, 32]
 
 
 class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -215,6 +216,7 @@ class Conv(_Strict, frozen=True, tag="conv", tag_field="kind"):
     hidden: tuple[Count, ...] = ()
     readout: Literal["rate", "membrane"] = "rate"
     delay: Delay = 0
+    bits: Bits = 32
 
 
 class MLP(_Strict, frozen=True, tag="mlp", tag_field="kind"):
@@ -229,6 +231,7 @@ class MLP(_Strict, frozen=True, tag="mlp", tag_field="kind"):
     recurrent: bool | tuple[bool, ...] = False
     delay: Delay = 0
     last: Annotated[int, Meta(ge=0)] = 0
+    bits: Bits = 32
 
 
 class Augment(_Strict, frozen=True):

@@ -16,6 +16,7 @@ from neurometa.core.segments import Segmented
 from neurometa.errors import UserError
 from neurometa.experiment import atomic, build, checkpoint, estimation, evaluation, folder
 from neurometa.experiment.folder import Run
+from neurometa.experiment.pairs import FULL
 from neurometa.experiment.progress import Watch
 from neurometa.export import bundle as bundles
 from neurometa.export import emulator, lava, nir
@@ -49,6 +50,7 @@ class Asked(NamedTuple):
         given: "auto", "spikes" or "bias": how the input reaches the chip.
         hard_reset: take a subtractive reset for a hard one.
         timeout_s: for each run of Lava, which plays up to 100 pictures.
+        bits: of a weight; None for those that the learner was trained with, or 8.
     """
 
     out: Path
@@ -59,6 +61,7 @@ class Asked(NamedTuple):
     given: str = "auto"
     hard_reset: bool = False
     timeout_s: float = 600
+    bits: int | None = None
 
 
 class Exported(NamedTuple):
@@ -83,6 +86,8 @@ def to_loihi(run: Run, asked: Asked, data: Path | None, watch: Watch) -> dict[st
         raise UserError(f"{asked.episodes} episodes given, expected at least 2: one episode has no interval")
     if asked.given not in ("auto", "spikes", "bias"):
         raise UserError(f"--input {asked.given} given, expected auto, spikes or bias")
+    if asked.bits is not None and not 2 <= asked.bits <= 8:
+        raise UserError(f"--bits {asked.bits} given, expected 2 to 8")
     if asked.verify == "lava":
         lava.needed()
     card = estimation.cards([asked.chip], None)[0]
@@ -148,7 +153,7 @@ def exported(run: Run, asked: Asked, data: Path | None) -> Exported:
     torch.set_num_threads(build.threads(run.experiment))
     learner, params = build.learner(run.experiment, build.question(run.experiment).ways), saved.parameters()
     network = _network(learner, params)
-    x = _calibration(run, learner, data)
+    x = calibration(run, learner, data)
     binary = bool(((x.values == 0) | (x.values == 1)).all())
     if asked.given == "spikes" and not binary:
         raise UserError("--input spikes given, but this learner's input is not 0 or 1: leave it out, or choose --input bias")
@@ -157,7 +162,8 @@ def exported(run: Run, asked: Asked, data: Path | None) -> Exported:
         raise UserError("bias currents are constant, but this learner's input changes over time: choose --input spikes")
     folded = fold(network, params, _steps(network, x), kind, hard_reset=asked.hard_reset)
     peaks, _ = calibrate(folded, x)
-    bundle, rounding = rounded(folded, peaks, run.experiment.name)
+    trained = run.experiment.network.bits
+    bundle, rounding = rounded(folded, peaks, run.experiment.name, asked.bits or (8 if trained == FULL else trained))
     return Exported(learner, params, folded, bundle, rounding)
 
 
@@ -173,14 +179,14 @@ def _network(learner: Learner, params: Params) -> Stack:
     return network
 
 
-def _calibration(run: Run, learner: Learner, data: Path | None) -> Signal:
+def calibration(run: Run, learner: Learner, data: Path | None, count: int = CALIBRATION) -> Signal:
     """Pictures of training classes, encoded."""
     task = build.practice(run.experiment.task, data)
     generator = torch.Generator().manual_seed(run.experiment.seed)
     pictures: list[Tensor] = []
-    while sum(map(len, pictures)) < CALIBRATION:
+    while sum(map(len, pictures)) < count:
         pictures += [part.x[0] for part in task.sample(generator, 1)]
-    x = learner.encoder.encode(torch.cat(pictures)[:CALIBRATION], generator)
+    x = learner.encoder.encode(torch.cat(pictures)[:count], generator)
     return learner.network.signal(x)  # type: ignore[attr-defined]
 
 

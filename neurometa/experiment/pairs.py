@@ -11,11 +11,15 @@ from neurometa.experiment import config, descent, rules
 from neurometa.meta.learner import Learner
 from neurometa.tasks.omniglot import PIXELS
 
+FULL = 32
+"""`network.bits` of weights that are not rounded."""
+
 
 def refuse(experiment: config.Experiment, steps: int) -> None:
     """Refuse what two fields cannot be together, and what one field's type cannot say; the window has so many `steps`."""
     rule, outer = experiment.plasticity, experiment.estimator
     _refuse_segments(experiment, steps)
+    _refuse_bits(experiment)
     _refuse_regression(experiment)
     _refuse_raster(experiment, steps)
     rules.refuse(experiment)
@@ -59,6 +63,22 @@ def refuse_still(experiment: config.Experiment, built: Learner) -> None:
 def kind(part: msgspec.Struct) -> str:
     """What `kind = ...` calls a part."""
     return str(part.__struct_config__.tag)
+
+
+def _refuse_bits(experiment: config.Experiment) -> None:
+    """What weights on a grid cannot do."""
+    net, rule = experiment.network, experiment.plasticity
+    if net.bits == FULL:
+        return
+    given = f"network.bits = {net.bits} given"
+    if isinstance(rule, config.EProp | config.BPTT) and not _readout_alone(rule):
+        raise UserError(f"{given}, but plasticity {kind(rule)} moves those weights in finer steps: choose 32, or fast = ['readout.*']")
+    if experiment.training.segments > 1:
+        raise UserError(f"{given}, which is not known to training.segments = {experiment.training.segments}: choose segments 1")
+    if getattr(net, "recurrent", False):
+        raise UserError(f"{given}, but recurrent weights are not rounded in training: choose 32, or recurrent = false")
+    if isinstance(net.neuron, config.ReLU):
+        raise UserError(f"{given} for neuron relu, which no chip of spikes runs: choose 32, or judge it in evaluation.bits")
 
 
 def _refuse_regression(experiment: config.Experiment) -> None:

@@ -11,8 +11,13 @@ from neurometa.export import lava
 from neurometa.export.bundle import Bundle, Input, Learning, Modulation, Network, Population, Readout, Synapses, check
 from neurometa.export.bundle.rule import Product, parse
 from neurometa.export.learning import Learned, learn
-from neurometa.export.loihi.rules import pair_rule
+from neurometa.export.loihi.rules import TOLD, pair_rule, sums
+from neurometa.plasticity.eprop import EProp
 from neurometa.plasticity.pairing import Pairing, paired, quiet
+from neurometa.plasticity.prototype import Prototype
+from neurometa.plasticity.reward import RewardModulated
+from neurometa.plasticity.soel import SOEL
+from neurometa.plasticity.stdp import STDP as Pairs
 
 STEPS = 500
 STDP = Learning("-2^-2*x0*y1 + 2^-2*y0*x1", "", 16, 10.0, 0, 0, 16, 12.0, seed=7)
@@ -204,3 +209,51 @@ def test_a_pair_rule_of_ours_moves_integer_weights_as_it_moves_floats(coincident
 def test_a_rule_that_does_not_fit_is_refused_with_the_factor_that_does_not(changes: dict, says: str) -> None:
     with pytest.raises(UserError, match=says):
         pair_rule(PAIRING._replace(**changes), 64.0)
+
+
+READOUT_RULES = {
+    "soel": (SOEL(5, rate=0.5, tau=6.0, every=2), 0.5, math.exp(-1 / 6.0), 2),
+    "e-prop": (EProp(rate=6.0, fast=("readout.weight",), examples="single"), 6 / 20, 0.8, 1),
+    "e-prop without a filter": (EProp(rate=6.0, fast=("readout.weight",), examples="single"), 6 / 20, 0.0, 1),
+}
+
+
+@pytest.mark.parametrize("name", READOUT_RULES)
+def test_a_readout_rule_of_ours_moves_integer_weights_as_its_equation_says(name: str) -> None:
+    rule, amplitude, decay, every = READOUT_RULES[name]
+    scale = 64.0
+    made = sums(rule, scale, steps=20, decay=decay)
+    assert made.told == TOLD
+    bundle, spikes, signals = network(made.learning, Modulation("trace", "L"))
+    spikes, signal = spikes[:200], signals["L"][:200]
+    found = learn(bundle, spikes, {"L": signal})
+    start = np.floor(bundle.arrays["w"] / 2) * 2
+    expected, p = start.copy(), np.zeros(12)
+    for t, (z, third) in enumerate(zip(spikes[..., 0], signal[..., 0], strict=True)):
+        p = decay * p + (1 - decay) * z
+        if (t + 1) % every == 0:
+            expected += scale * amplitude * np.outer(third / TOLD, p)
+    assert np.abs(expected - start).max() > 5
+    assert np.abs(found.weights["s"][0] - expected).mean() < 0.15 * np.abs(expected - start).max()
+    assert np.corrcoef((found.weights["s"][0] - start).ravel(), (expected - start).ravel())[0, 1] > 0.9
+
+
+def test_pairs_are_those_of_the_pair_rule() -> None:
+    assert sums(Pairs(5, PAIRING), 64.0).learning == pair_rule(PAIRING, 64.0)
+
+
+@pytest.mark.parametrize(
+    ("rule", "says"),
+    [
+        (RewardModulated(5), "p_j is normalised over all neurons"),
+        (Prototype(5), "plasticity prototype does not fit"),
+        (SOEL(5, every=3), "soel.every = 3"),
+        (EProp(), "eprop.fast"),
+        (EProp(fast=("readout.weight",), output="time-mean"), "eprop.output = 'time-mean'"),
+        (EProp(fast=("readout.weight",)), "eprop.examples = 'batch'"),
+        (EProp(fast=("readout.weight",), examples="single", rate=1e6), "rate is"),
+    ],
+)
+def test_a_readout_rule_that_does_not_fit_is_refused_with_the_factor_that_does_not(rule, says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        sums(rule, 64.0)

@@ -10,7 +10,7 @@ from neurometa.export.bundle import Bundle, check
 from neurometa.export.learning import learn
 from neurometa.export.loihi.onchip import Constants, Shown, answers, onchip, taught
 
-WAYS, FEATURES, HIDDEN = 3, 24, 16
+WAYS, FEATURES = 3, 24
 SHOWN = Shown(steps=8, pause=6, passes=4)
 
 
@@ -22,8 +22,14 @@ def episode(seed: int, queries: int = 6) -> tuple[Bundle, np.ndarray]:
     support = (rng.random((SHOWN.steps, FEATURES, WAYS, 2)) < rate.transpose(1, 0, 2)).astype(np.uint8)
     asked = rate[np.arange(queries) % WAYS].transpose(1, 0, 2)
     query = (rng.random((SHOWN.steps, FEATURES, queries, 2)) < asked).astype(np.uint8)
-    hidden, feedback = rng.integers(0, 60, (HIDDEN, FEATURES)) * 2, rng.integers(-8, 9, (HIDDEN, WAYS)) * 2
-    bundle = onchip(hidden, feedback, Constants(hidden_vth=300), SHOWN, SHOWN.passes * WAYS + queries)
+    hidden, feedback = 240 * np.eye(FEATURES, dtype=int), rng.integers(-8, 9, (FEATURES, WAYS)) * 2
+    bundle = onchip(
+        hidden,
+        feedback,
+        Constants(),
+        SHOWN,
+        SHOWN.passes * WAYS + queries,
+    )
     return bundle, taught(support, query, labels, WAYS, SHOWN)
 
 
@@ -41,7 +47,7 @@ def test_errors_become_fewer_and_queries_are_answered() -> None:
 def test_samples_together_learn_what_each_learns_alone() -> None:
     bundle, given = episode(1)
     both = learn(bundle, given)
-    for i in range(2):
+    for i in range(2):  # one sample knows nothing of the other
         alone = learn(bundle, given[..., i : i + 1])
         for name in both.weights:
             np.testing.assert_array_equal(both.weights[name][i], alone.weights[name][0])

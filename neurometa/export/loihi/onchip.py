@@ -64,13 +64,13 @@ class Constants(NamedTuple):
     hidden_decay: int = 2048
     out_decay: int = 256
     hidden_vth: int = 200
-    out_vth: int = 600
+    out_vth: int = 300
     hidden_exp: int = 0
     out_exp: int = 0
     width: int = 150
     tau: float = 4.0
-    hidden_rule: tuple[str, str] = ("2^-5*u0*t*y3 - 2^-5*u0*t*y2", "u0*x1*y1 - 4*x0*y1 - 2^-2*u0*t - y0*t")
-    out_rule: str = "2^-4*u0*x1*y3 - 2^-4*u0*x1*y2"
+    hidden_rule: tuple[str, str] = ("2^-4*u0*t*y3 - 2^-4*u0*t*y2", "u0*x1*y1 - 4*x0*y1 - 2^-2*u0*t - y0*t")
+    out_rule: str = "2^-6*u0*x1*y3 - 2^-6*u0*x1*y2"
     signal: int = 32
 
 

@@ -61,13 +61,14 @@ class Rounded(NamedTuple):
     decay_max: float
 
 
-def rounded(folded: Folded, peaks: dict[str, Peaks], name: str) -> tuple[Bundle, list[Rounded]]:
+def rounded(folded: Folded, peaks: dict[str, Peaks], name: str, bits: int = 8) -> tuple[Bundle, list[Rounded]]:
     """Round a network.
 
     Args:
         folded: the network.
         peaks: by stage.
         name: of the bundle.
+        bits: of a weight, 2 to 8.
     Raises:
         UserError: something does not fit, whatever the scale.
     """
@@ -77,10 +78,10 @@ def rounded(folded: Folded, peaks: dict[str, Peaks], name: str) -> tuple[Bundle,
     for stage in folded.stages:
         biased = folded.kind == "bias" and any(one.source == INPUT for one in stage.synapses)
         carried = tuple(one for one in stage.synapses if not (biased and one.source == INPUT))
-        exponent, base = _scale(stage, carried, peaks[stage.name], biased)
+        exponent, base = _scale(stage, carried, peaks[stage.name], biased, bits)
         scale = base * 2.0**exponent
         population, own = _population(stage, scale, biased)
-        made = [_synapses(one, stage.name, scale) for one in carried]
+        made = [_synapses(one, stage.name, scale, bits) for one in carried]
         populations.append(population)
         synapses += [description for description, _ in made]
         arrays |= own | {description.weight: weight for description, weight in made}
@@ -105,9 +106,9 @@ def _refuse(given: str, expected: str) -> NoReturn:
     raise UserError(f"{given} cannot be exported to Loihi, expected {expected}")
 
 
-def _scale(stage: Stage, carried: tuple[Synapse, ...], peaks: Peaks, biased: bool) -> tuple[int, float]:
+def _scale(stage: Stage, carried: tuple[Synapse, ...], peaks: Peaks, biased: bool, bits: int) -> tuple[int, float]:
     """The exponent e and the scale without it, S / 2**e."""
-    base = _base(carried[0].weight) if carried else 1.0
+    base = _base(carried[0].weight, bits) if carried else 1.0
     threshold = 0.0 if stage.accumulates else float(stage.threshold.max())
     bias = 0.0 if biased else float(np.abs(stage.bias).max())
     rows = sum(float(np.abs(one.weight.reshape(len(one.weight), -1)).sum(1).max()) * one.pool**2 for one in carried)
@@ -126,12 +127,12 @@ def _scale(stage: Stage, carried: tuple[Synapse, ...], peaks: Peaks, biased: boo
     return exponent, base
 
 
-def _base(weight: np.ndarray) -> float:
+def _base(weight: np.ndarray, bits: int) -> float:
     """S / 2**e with the smallest mean square error of the weights."""
-    largest, (low, high, step) = float(np.abs(weight).max()), _range(weight)
+    largest, (low, high, step) = float(np.abs(weight).max()), _range(weight, bits)
     if largest == 0:
         return 1.0
-    reach = min(abs(low) if weight.min() < 0 else high, high if weight.max() > 0 else abs(low))
+    reach = min(abs(low) if weight.min() < 0 else high, high if weight.max() > 0 else abs(low))  # as `core.grid` has it
 
     def error(clip: float) -> float:
         scale = reach / (clip * largest)
@@ -140,19 +141,19 @@ def _base(weight: np.ndarray) -> float:
     return reach / (min(CLIPS, key=error) * largest)
 
 
-def _range(weight: np.ndarray) -> tuple[int, int, int]:
+def _range(weight: np.ndarray, bits: int) -> tuple[int, int, int]:
     """Smallest and largest weight that can be stored, and the distance between two."""
-    sign = _sign(weight)
-    return (-256, 254, 2) if sign == "mixed" else (0, 255, 1) if sign == "excitatory" else (-255, 0, 1)
+    sign, step = _sign(weight), 2 ** (8 - bits)
+    return (-256, 256 - 2 * step, 2 * step) if sign == "mixed" else (0, 256 - step, step) if sign == "excitatory" else (step - 256, 0, step)
 
 
 def _sign(weight: np.ndarray) -> Literal["mixed", "excitatory", "inhibitory"]:
     return "excitatory" if weight.min() >= 0 else "inhibitory" if weight.max() <= 0 else "mixed"
 
 
-def _synapses(one: Synapse, target: str, scale: float) -> tuple[Synapses, np.ndarray]:
+def _synapses(one: Synapse, target: str, scale: float, bits: int) -> tuple[Synapses, np.ndarray]:
     """Integer weights; the exponent is the smallest with which all but the clipped ones fit."""
-    low, high, step = _range(one.weight)
+    low, high, step = _range(one.weight, bits)
     wanted = one.weight * scale
     reach = float(np.abs(one.weight).max()) * scale
     exponent = max(-8, math.ceil(math.log2(reach / max(abs(low), high)) - 1e-9)) if reach else 0
@@ -162,7 +163,7 @@ def _synapses(one: Synapse, target: str, scale: float) -> tuple[Synapses, np.nda
     weight = np.clip(np.round(wanted / 2.0**better / step) * step, low, high).astype(np.int32)
     kind = "conv" if one.conv else "dense"
     sign = _sign(one.weight)
-    return Synapses(one.name, one.source, target, f"{one.name}.weight", kind, better, sign, 8, one.stride, one.padding, one.pool), weight
+    return Synapses(one.name, one.source, target, f"{one.name}.weight", kind, better, sign, bits, one.stride, one.padding, one.pool), weight
 
 
 def _error(wanted: np.ndarray, exponent: int, limits: tuple[int, int, int]) -> float:
@@ -223,7 +224,7 @@ def _report(
     wanted = np.concatenate([one.weight.ravel() for one in carried]) if carried else np.zeros(1)
     got = np.concatenate([weight.ravel() * 2.0**about.exponent / scale for about, weight in made]) if made else np.zeros(1)
     largest = max(float(np.abs(wanted).max()), 1e-300)
-    ends = [_range(one.weight) for one in carried]
+    ends = [_range(one.weight, about.bits) for one, (about, _) in zip(carried, made, strict=True)]
     beyond = [np.abs(one.weight * scale / 2.0**about.exponent) for one, (about, _) in zip(carried, made, strict=True)]
     clipped = sum(int((over > max(abs(low), high) + step / 2).sum()) for over, (low, high, step) in zip(beyond, ends, strict=True))
     bias = arrays[population.bias] * 2.0**population.bias_exp / (64 * scale) if population.bias else stage.bias

@@ -1,16 +1,104 @@
 """Rules of `neurometa.plasticity` as Loihi's sums of products; what does not fit is refused with the factor that does not."""
 
+import math
 from collections.abc import Iterable
+from typing import NamedTuple, NoReturn
 
+from neurometa.core.network import READOUT
 from neurometa.errors import UserError
 from neurometa.export.bundle import Learning
+from neurometa.plasticity.base import Plasticity
+from neurometa.plasticity.eprop import EProp
 from neurometa.plasticity.pairing import Pairing
+from neurometa.plasticity.reward import RewardModulated
+from neurometa.plasticity.soel import SOEL
+from neurometa.plasticity.stdp import STDP
 
 IMPULSES = range(16, 33)
 """What a spike may add to a trace of 7 bits: much, so that rounding is fine; not so much that a few spikes saturate it."""
 
 CLOSE = 0.02
 """Largest relative error of an amplitude."""
+
+TOLD = 64
+"""Third factor of a chip that stands for 1, so that errors beyond 1 still fit 7 bits."""
+
+TAU = 0.05
+"""Time constant of a trace that forgets at once, as the chip's model takes it: exp(-1 / TAU) is nothing."""
+
+
+class Sums(NamedTuple):
+    """A rule in Loihi's grammar.
+
+    Attributes:
+        learning: the rule of the synapses.
+        told: third factor L on the chip that stands for 1; 0 for a rule of two factors.
+        third: what L is, of each postsynaptic neuron.
+    """
+
+    learning: Learning
+    told: int
+    third: str
+
+
+def sums(rule: Plasticity, scale: float, steps: int = 1, decay: float = 0.0, seed: int = 1) -> Sums:
+    """A rule of a readout as sums of products; weights move while an example is shown, and traces run out in a pause behind it.
+
+    stdp     see `pair_rule`
+    soel     dw = rate M y (1 - y) p every `every` steps        L = M y (1 - y), of the neuron
+    eprop    dw = -rate / steps (dE/dy)[t] p[t] every step      L = -dE/dy, the target less what is said, of the neuron
+
+    p is the presynaptic trace, decay p + (1 - decay) z.
+
+    Args:
+        rule: its constants; a `rates` that is learnt counts as its beginning.
+        scale: integer weights over float ones.
+        steps: of a window over which `eprop` takes the mean of the loss.
+        decay: of the readout's own filter, which is eprop's trace; 0 for none.
+        seed: of the stochastic rounding.
+    Raises:
+        UserError: the rule does not fit; the message names the factor that does not.
+    """
+    if isinstance(rule, STDP):
+        return Sums(pair_rule(rule.pairing, scale, seed), 0, "")
+    if isinstance(rule, SOEL):
+        every = round(math.log2(rule.every))
+        if 2**every != rule.every or every > 9:
+            _unfit(f"soel.every = {rule.every}", "a power of two up to 512: a product holds every 2^k steps")
+        return _three(rule.rate * scale, math.exp(-1 / rule.tau), every, "sign of the error where it triggers, times y (1 - y)", seed)
+    if isinstance(rule, EProp):
+        _refuse_eprop(rule)
+        return _three(rule.rate * scale / steps, decay, 0, "target less output, of the readout neuron", seed)
+    if isinstance(rule, RewardModulated):
+        local = "factors of one synapse and its two neurons: p_j is normalised over all neurons, x_i by the length of all features"
+        _unfit("reward's eligibility (a_j - p_j) x_i", local)
+    _unfit(f"plasticity {type(rule).__name__.lower()}", "stdp, soel or eprop")
+
+
+def _unfit(given: str, expected: str) -> NoReturn:
+    raise UserError(f"{given} does not fit Loihi's learning rules: expected {expected}")
+
+
+def _refuse_eprop(rule: EProp) -> None:
+    lacking = {
+        "fast": (any(not name.startswith(f"{READOUT}.") for name in rule.fast), "['readout.weight']: `onchip` writes hidden synapses"),
+        "output": (rule.output != "membrane", "'membrane': what is said at a step, which the neuron knows then"),
+        "examples": (rule.examples != "single", "'single': a chip moves weights while it is shown an example"),
+        "regularisation": (bool(rule.regularisation), "0: no trace holds a firing rate over the whole window"),
+    }
+    for name, (given, instead) in lacking.items():
+        if given:
+            _unfit(f"eprop.{name} = {getattr(rule, name)!r}", instead)
+
+
+def _three(amplitude: float, decay: float, every: int, third: str, seed: int) -> Sums:
+    """dw = amplitude L/TOLD p every 2**every steps; p is x1 (1 - decay) / impulse, and a product of two traces loses 3 bits."""
+    number, impulse = _number("rate", 8 * amplitude * (1 - decay) / TOLD, top=5)
+    if number is None:
+        _unfit("a rate of 0", "one that moves weights")
+    m, e = number
+    dw = f"{m}*2^{e}*u{every}*x1*y3 - {m}*2^{e}*u{every}*x1*y2"
+    return Sums(Learning(dw, "", impulse, -1 / math.log(decay) if decay else TAU, seed=seed), TOLD, third)
 
 
 def pair_rule(rule: Pairing, scale: float, seed: int = 1) -> Learning:
@@ -35,9 +123,9 @@ def pair_rule(rule: Pairing, scale: float, seed: int = 1) -> Learning:
     }
     for name, (given, instead) in lacking.items():
         if given:
-            raise UserError(f"pairing.{name} does not fit Loihi's learning rules: expected {instead}")
-    up, rise = _number("a2_plus", float(rule.a2_plus) * scale)
-    down, fall = _number("a2_minus", float(rule.a2_minus) * scale)
+            _unfit(f"pairing.{name}", instead)
+    up, rise = _number("pairing.a2_plus", float(rule.a2_plus) * scale)
+    down, fall = _number("pairing.a2_minus", float(rule.a2_minus) * scale)
     terms = [(up, "", "y0*x1"), (down, "-", "x0*y1"), (down, "", f"{fall}*x0*y0")]
     terms += [] if rule.coincident else [(up, "-", f"{rise}*x0*y0")]
     dw = _sum((sign, number, product) for number, sign, product in terms if number)
@@ -46,15 +134,16 @@ def pair_rule(rule: Pairing, scale: float, seed: int = 1) -> Learning:
     return Learning(dw, "", rise, float(rule.tau_plus), 0, 0, fall, float(rule.tau_minus), seed=seed)
 
 
-def _number(name: str, wanted: float) -> tuple[tuple[int, int] | None, int]:
-    """m, e and an impulse with m 2**e impulse nearest to an amplitude in integer weights; no number for 0."""
+def _number(name: str, wanted: float, top: int = 0) -> tuple[tuple[int, int] | None, int]:
+    """m, e (at most `top`) and an impulse with m 2**e times it nearest to a change in integer weights; no number for 0."""
     if wanted == 0:
         return None, IMPULSES[0]
-    found = [(abs(m * 2.0**e * impulse / wanted - 1), m, e, impulse) for m in range(1, 8) for e in range(-7, 1) for impulse in IMPULSES]
+    each = [(m, e, impulse) for m in range(1, 8) for e in range(-7, top + 1) for impulse in IMPULSES]
+    found = [(abs(m * 2.0**e * impulse / wanted - 1), m, e, impulse) for m, e, impulse in each]
     error, m, e, impulse = min(found)
     if error > CLOSE or wanted < 0:
-        low, high = 2.0**-7 * IMPULSES[0], 7.0 * IMPULSES[-1]
-        raise UserError(f"pairing.{name} is {wanted:.3g} integer weights a pair, expected {low:.3g} to {high:.3g}: change the amplitude")
+        low, high = 2.0**-7 * IMPULSES[0], 7.0 * 2**top * IMPULSES[-1]
+        raise UserError(f"{name} is {wanted:.3g} integer weights at a time, expected {low:.3g} to {high:.3g}: change it")
     return (m, e), impulse
 
 

@@ -1,0 +1,52 @@
+"""Synapses on the grid of a chip's weights while a network is trained: rounded forward, straight through backward.
+
+    w' = s k / f,   k = round(w f / s) within -2^(bits-1) .. 2^(bits-1) - 1        dw'/dw = 1
+
+f is the factor by which the normalisation behind the synapses multiplies each channel: exporting folds it into the weights, which then
+share one s a layer. s = c max|w f| / (2^(bits-1) - 1), with the c of `CLIPS` that makes the mean square error smallest.
+
+Source:
+    Straight-through gradients: Bengio, Leonard & Courville 2013, arXiv:1308.3432. Folding before rounding: Jacob et al. 2018,
+    arXiv:1712.05877, section 3.2 (numbers not checked).
+"""
+
+import torch
+from torch import Tensor
+
+from neurometa.core.layer import EPSILON, Layer, Norm
+from neurometa.types import Params, Signal
+
+CLIPS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5)
+"""Shares of the largest weight that may stand at the end of the grid, which cuts off those beyond."""
+
+
+def on_grid(weight: Tensor, factor: Tensor | None, bits: int) -> Tensor:
+    """Weights rounded as an export rounds them, with the gradient of the unrounded ones.
+
+    Args:
+        weight: (post, ...).
+        factor: of each channel, (post,); None for 1.
+        bits: 2 to 8.
+    """
+    found = weight.detach()
+    scale = torch.ones_like(found[:, :1].flatten(1)[:, 0]) if factor is None else torch.where(factor == 0, 1, factor.detach())
+    scale = scale.reshape(-1, *[1] * (weight.ndim - 1))
+    folded, ends = found * scale, 2 ** (bits - 1) - 1
+    units = folded.abs().amax().clamp(min=torch.finfo(folded.dtype).tiny) * torch.tensor(CLIPS, device=folded.device) / ends
+    tried = torch.stack([(folded / unit).round().clamp(-ends - 1, ends) * unit for unit in units.unbind(0)])
+    best = (tried - folded).square().flatten(1).sum(1).argmin()
+    return weight + (tried.index_select(0, best.reshape(1))[0] / scale - found)
+
+
+@torch.no_grad()
+def factor_of(layer: Layer, own: Params, x: Signal, behind: Layer, norm: Params) -> Tensor | None:
+    """By how much the layer behind some synapses multiplies each of their channels; None where it is no normalisation.
+
+    Args:
+        layer, own, x: the synapses, their parameters and input, on which statistics are measured where `norm` has none.
+        behind, norm: the layer that follows, and its parameters.
+    """
+    if not isinstance(behind, Norm):
+        return None
+    var = norm["var"] if "var" in norm else behind.apply(norm, layer.apply(own, x, {})[0], {})[1]["var"]
+    return norm["gain"] * torch.rsqrt(var + EPSILON)
