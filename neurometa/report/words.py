@@ -117,6 +117,10 @@ def plasticity(run: Reading) -> str:
         return f"guesses {count(rule.get('trials', 0), 'time')} at each example, is told whether it was right, and changes its last layer"
     if kind == "soel":
         return "changes the synapses of those output neurons whose error is too large; only its last layer moves"
+    if kind == "eprop":
+        shown = "one after another" if rule.get("examples") == "single" else "together"
+        said = f"takes {count(rule.get('steps', 0), 'step')} of e-prop on the examples, {shown}, with {rule.get('feedback')} feedback"
+        return said + ("; in training its traces counted as constant" if rule.get("truncate") == "traces" else "")
     return f"follows the rule {kind!r}"
 
 
