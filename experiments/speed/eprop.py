@@ -53,7 +53,7 @@ def seconds(case: Case, rounds: int, without: tuple[str, ...] = ()) -> dict[str,
     found = times(built, rounds)
     short = case._replace(steps=min(SHORT, case.steps))
     naive = BUILD["naive"](short, torch.float32)
-    few = 1 if case.n > 512 else 3
+    few = 1 if case.n > 512 or rounds < 10 else 3
     found["naive"] = times({"naive": naive}, few)["naive"] * case.steps / short.steps
     return found
 
@@ -93,7 +93,7 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(1)
     keep_memory()
-    result = measure(7 if asked.quick else 21)
+    result = measure(5 if asked.quick else 21)
     if asked.json:
         json.dump(result, sys.stdout)
         sys.stdout.write("\n")
