@@ -42,6 +42,11 @@ class Drawn(NamedTuple):
     pictures: np.ndarray
 
 
+def some(episodes: Drawn, cut: slice) -> Drawn:
+    """A few of the episodes, of the same pictures."""
+    return Drawn(episodes.support[cut], episodes.query[cut], episodes.asked[cut], episodes.pictures)
+
+
 def drawn(task: ImageClasses, episodes: int, seed: int) -> Drawn:
     """Draw episodes; a picture that comes twice is kept once."""
     found = task.sample(torch.Generator().manual_seed(seed), episodes)
@@ -93,7 +98,7 @@ def judged(kind: Kind, bundle: Bundle, sent: np.ndarray, episodes: Drawn) -> tup
     """Accuracy of each episode in the emulator, and what the learner did."""
     rates, spiked, errors = [], [], []
     for start in range(0, len(episodes.support), TOGETHER):
-        part = Drawn(*(x[start : start + TOGETHER] for x in episodes[:3]), episodes.pictures)
+        part = some(episodes, slice(start, start + TOGETHER))
         found = learn(bundle, shown(sent, part, kind))
         rates.append(accuracy(found.spikes["out"], part, kind))
         spiked.append(float(found.spikes["hidden"].mean()))
@@ -118,7 +123,7 @@ def refereed(kind: Kind, bundle: Bundle, sent: np.ndarray, episodes: Drawn, time
 
 def main() -> None:
     """Judge and print."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description="Judge the learner on the chip.")
     parser.add_argument("--kind", default="copy", choices=LEARNERS)
     parser.add_argument("--episodes", type=int, default=1000)
     parser.add_argument("--first", type=int, default=0, help="episode to begin with")
@@ -136,7 +141,7 @@ def main() -> None:
     kept = np.concatenate([np.arange(5 * k, 5 * k + asked.queries) for k in range(WAYS)])
     episodes = episodes._replace(query=episodes.query[:, kept], asked=episodes.asked[:, kept])
     cut = slice(asked.first, None if asked.count is None else asked.first + asked.count)
-    episodes = Drawn(*(x[cut] for x in episodes[:3]), episodes.pictures)
+    episodes = some(episodes, cut)
     sent = cached(asked.cache, episodes.pictures)
     bundle = learner(kind, kind.shown.passes * WAYS + episodes.query.shape[1])
     if asked.against == "lava":

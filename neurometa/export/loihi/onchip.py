@@ -100,10 +100,9 @@ def onchip(hidden: np.ndarray, feedback: np.ndarray, constants: Constants, shown
         "error-out.weight": constants.signal * np.hstack([np.eye(ways), -np.eye(ways)]),
         "error-hidden.weight": np.hstack([feedback, -feedback]),
     }
-    still = {"du": 4095, "dv": 4095, "vth": 100}
     height = Modulation("surrogate", "", 1, constants.width)
     populations = (
-        Population("features", (features,), **still, onset=1, interval=shown.period),
+        Population("features", (features,), 4095, 4095, 100, onset=1, interval=shown.period),
         Population("hidden", (size,), 4095, constants.hidden_decay, constants.hidden_vth, "", 0, 2, 0, height, shown.period),
         Population("out", (ways,), 4095, constants.out_decay, constants.out_vth, "", 0, 3, 0, Modulation("trace"), shown.period),
         Population("error", (2 * ways,), 4095, 4095, 150, onset=4, interval=shown.period),
