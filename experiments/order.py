@@ -46,7 +46,11 @@ def accuracy(learner: Learner, params: Params, episodes: Episode, seed: int) -> 
 
 def summary(found: Tensor) -> dict[str, float]:
     """Of accuracies (orders, episodes): their mean, and how far an order is from the mean of its own episode."""
-    return {"mean": float(found.mean()), "sd_over_orders": float(found.var(0).mean().sqrt()), "sd_over_episodes": float(found.mean(0).std())}
+    return {
+        "mean": float(found.mean()),
+        "sd_over_orders": float(found.var(0).mean().sqrt()),
+        "sd_over_episodes": float(found.mean(0).std()),
+    }
 
 
 def main() -> None:
