@@ -122,6 +122,7 @@ def test_weights_on_a_grid_are_trained_so_and_refused_where_they_cannot_be(exper
     assert trainer.learner.network.bits == 3
     assert trainer.step().step == 1
     refused(experiment({"network.bits": 3, **BPTT, "plasticity.fast": ["*"]}), "network.bits = 3", "moves those weights in finer steps")
+    refused(experiment({"network.bits": 3, "plasticity.kind": "eprop"}), "runs layer by layer")
     refused(experiment({"network.bits": 3, "training.segments": 2, "network.normalise": False}), "choose segments 1")
     refused(experiment({"network.bits": 3, "network.neuron": {"kind": "relu"}}), "evaluation.bits")
     refused(experiment({"network.bits": 3, "network.recurrent": True}), "recurrent weights are not rounded")
