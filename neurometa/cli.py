@@ -252,8 +252,8 @@ def export(
 ) -> None:
     """Write a trained learner as Loihi's integers, or as a NIR graph.
 
-    For Loihi the folder holds bundle.json and its arrays, for NIR model.nir. With --verify the learner is judged on episodes of unseen
-    classes before and after, in the integer emulator, or in Intel's Lava, where every spike is compared with the emulator's.
+    For Loihi the folder holds bundle.json, its arrays and the float network as model.nir, for NIR that alone. With --verify the learner is
+    judged on episodes of unseen classes before and after, in the integer emulator, or in Intel's Lava, where every spike is compared.
     """
     from neurometa.experiment import exporting, folder, progress
 
@@ -264,9 +264,9 @@ def export(
     if to == "nir":
         if verify:
             raise UserError("--verify given with --to nir, expected it with --to loihi: a graph is not rounded")
-        written = exporting.to_nir(folder.open_run(path), out, dt, data)
+        written = exporting.to_nir(folder.open_run(path), out, dt)
         return _json(written) if as_json else _out(written["out"])
-    asked = exporting.Asked(out, verify, episodes, seed, chip, given, hard_reset, timeout_s, bits)
+    asked = exporting.Asked(out, verify, episodes, seed, chip, given, hard_reset, timeout_s, bits, dt)
     answer = exporting.to_loihi(folder.open_run(path), asked, data, progress.watch(quiet=as_json))
     if as_json:
         return _json(answer)

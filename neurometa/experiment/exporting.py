@@ -51,6 +51,7 @@ class Asked(NamedTuple):
         hard_reset: take a subtractive reset for a hard one.
         timeout_s: for each run of Lava, which plays up to 100 pictures.
         bits: of a weight; None for those that the learner was trained with, or 8.
+        dt: length of a time step in seconds, for the float network beside the bundle, model.nir.
     """
 
     out: Path
@@ -62,6 +63,7 @@ class Asked(NamedTuple):
     hard_reset: bool = False
     timeout_s: float = 600
     bits: int | None = None
+    dt: float = 1e-4
 
 
 class Exported(NamedTuple):
@@ -75,7 +77,7 @@ class Exported(NamedTuple):
 
 
 def to_loihi(run: Run, asked: Asked, data: Path | None, watch: Watch) -> dict[str, Any]:
-    """Export a learner, write the bundle, verify it where that was asked for, and keep export.json in the run folder.
+    """Export a learner, write the bundle and its float network, verify it where that was asked for, and keep export.json in the run folder.
 
     Returns:
         The content of export.json.
@@ -93,11 +95,14 @@ def to_loihi(run: Run, asked: Asked, data: Path | None, watch: Watch) -> dict[st
     card = estimation.cards([asked.chip], None)[0]
     made = exported(run, asked, data)
     bundles.write(asked.out, made.bundle)
+    graph = to_nir(run, asked.out, asked.dt)["out"]
     answer: dict[str, Any] = {
         "schema": SCHEMA,
         "run": run.experiment.name,
         "to": "loihi",
         "out": str(asked.out),
+        "nir": graph,
+        "bits": made.bundle.network.synapses[-1].bits,
         "steps": made.bundle.network.steps,
         "input": made.bundle.network.input.kind,
         "verify": None,
@@ -118,7 +123,7 @@ def to_loihi(run: Run, asked: Asked, data: Path | None, watch: Watch) -> dict[st
     return answer
 
 
-def to_nir(run: Run, out: Path, dt: float, data: Path | None) -> dict[str, Any]:
+def to_nir(run: Run, out: Path, dt: float) -> dict[str, Any]:
     """Write a learner's slow network as a NIR graph, its plasticity in the metadata.
 
     Returns:

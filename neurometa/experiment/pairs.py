@@ -71,7 +71,9 @@ def _refuse_bits(experiment: config.Experiment) -> None:
     if net.bits == FULL:
         return
     given = f"network.bits = {net.bits} given"
-    if isinstance(rule, config.EProp | config.BPTT) and not _readout_alone(rule):
+    if isinstance(rule, config.EProp):
+        raise UserError(f"{given}, but plasticity eprop runs layer by layer with weights as they are: choose 32, or plasticity bptt")
+    if isinstance(rule, config.BPTT) and not _readout_alone(rule):
         raise UserError(f"{given}, but plasticity {kind(rule)} moves those weights in finer steps: choose 32, or fast = ['readout.*']")
     if experiment.training.segments > 1:
         raise UserError(f"{given}, which is not known to training.segments = {experiment.training.segments}: choose segments 1")

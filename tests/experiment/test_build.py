@@ -116,6 +116,18 @@ def test_characters_pass_under_a_slit_and_are_judged_on_unseen_ones(experiment, 
         build.unseen(made, asked._replace(split="background-validation"), real)
 
 
+def test_weights_on_a_grid_are_trained_so_and_refused_where_they_cannot_be(experiment):
+    made = experiment({"network.bits": 3, "training.steps": 1})
+    trainer = build.trainer(made, None)
+    assert trainer.learner.network.bits == 3
+    assert trainer.step().step == 1
+    refused(experiment({"network.bits": 3, **BPTT, "plasticity.fast": ["*"]}), "network.bits = 3", "moves those weights in finer steps")
+    refused(experiment({"network.bits": 3, "plasticity.kind": "eprop"}), "runs layer by layer")
+    refused(experiment({"network.bits": 3, "training.segments": 2, "network.normalise": False}), "choose segments 1")
+    refused(experiment({"network.bits": 3, "network.neuron": {"kind": "relu"}}), "evaluation.bits")
+    refused(experiment({"network.bits": 3, "network.recurrent": True}), "recurrent weights are not rounded")
+
+
 def test_a_scan_needs_time_and_its_own_encoding(experiment):
     scanned = {"task": {"kind": "omniglot-strokes"}, "encoding": {"kind": "raster"}}
     refused(experiment({**scanned, "encoding": {"kind": "rate"}}), "encoding raster goes with tasks delayed-cue and omniglot-strokes")

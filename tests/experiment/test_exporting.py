@@ -36,6 +36,8 @@ def test_the_published_prototype_learner_keeps_its_accuracy_on_integers(prototyp
     assert answer["resources"]["synapses"] > 20_000_000
     assert [one["layer"] for one in answer["rounding"]] == ["lif1", "lif2", "lif3", "conv4-sum"]
     assert read(tmp_path / "out").network.steps == answer["steps"] == 8
+    assert answer["bits"] == 8
+    assert from_nir(tmp_path / "out" / "model.nir")[0].shape == (1, 28, 28)
     json.dumps(answer, allow_nan=False)
 
 
@@ -64,7 +66,7 @@ def test_every_spike_of_twenty_episodes_is_that_of_lava(prototype, real: Path, t
 
 
 def test_a_learner_becomes_a_graph_that_runs_alike(prototype, tmp_path: Path) -> None:
-    answer = exporting.to_nir(prototype, tmp_path, 1e-4, None)
+    answer = exporting.to_nir(prototype, tmp_path, 1e-4)
     assert list(answer["nodes"].values()).count("LIF") == 3
     network, params = from_nir(tmp_path / "model.nir")
     learner = build.learner(prototype.experiment, 5)
@@ -88,6 +90,7 @@ def test_a_learner_whose_every_weight_moves_is_refused(tmp_path: Path) -> None:
         (["--to", "loihi", "--verify", "belief"], "expected emulator or lava"),
         (["--to", "loihi", "--chip", "abacus"], "chip abacus is not known"),
         (["--to", "loihi", "--input", "smoke"], "expected auto, spikes or bias"),
+        (["--to", "loihi", "--bits", "9"], "--bits 9 given, expected 2 to 8"),
     ],
 )
 def test_a_wrong_flag_is_one_line_and_exit_code_2(flags: list[str], says: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
