@@ -1,8 +1,8 @@
-"""How accuracy grows with examples seen and with inner steps: every rule on the shared network, constants set by hand.
+"""How accuracy grows with examples seen and with inner steps: every rule on the shared network, with the constants that were meta-trained.
 
-    python -m experiments.curves --windows windows.npy --out curves.jsonl
+    python -m experiments.curves --kept FOLDER --out curves.jsonl
 
-Reads experiments/trained/rules-prototype; trains nothing.
+Reads what `python -m experiments.rules --ways 5 --kept FOLDER` left there; trains nothing.
 """
 
 import argparse
@@ -12,61 +12,70 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 
-from experiments.rules import ROWS, begun, experiment, judged, spread, windows
-from neurometa.experiment import config
-from neurometa.tasks.base import ImageClasses
+from experiments.rules import shared
+from experiments.rules.judge import begun, judged, spread
+from experiments.rules.rows import LAST, Row, rows, steps
+from neurometa.types import Params
 
 SHOTS = (1, 2, 3, 5, 10)
-RULES = ("prototype", "hebbian", "stdp", "soel", "anil")
-
-STEPS: dict[str, tuple[str, tuple[int, ...]]] = {
-    "anil": ("steps", (1, 2, 5, 10, 20)),
+EXAMPLES = ("prototype", "hebbian", "stdp", "soel", "anil", "eprop-symmetric")
+INNER: dict[str, tuple[str, tuple[int, ...]]] = {
+    "anil": ("steps", (1, 2, 3, 5, 10, 20)),
+    "eprop-symmetric": ("steps", (1, 2, 3, 5, 10)),
     "soel": ("passes", (1, 2, 5, 10)),
     "reward": ("trials", (1, 5, 20, 50)),
 }
 """What counts as an inner step of a rule, and how many are tried."""
 
 
-def changed(name: str, field: str, value: Any) -> config.Experiment:
-    """A row's experiment with one field of its rule replaced."""
-    kept = ROWS[name]
-    try:
-        ROWS[name] = {**kept, field: value}
-        return experiment(name, 1, 0, "unrolled")
-    finally:
-        ROWS[name] = kept
+def changed(row: Row, field: str, value: Any) -> Row:
+    """A row with one field of its rule replaced."""
+    return row._replace(rule={**row.rule, field: value})
 
 
-def measured(made: config.Experiment, family: ImageClasses, episodes: int) -> dict[str, float]:
-    """Accuracy with the constants that the rule begins with."""
-    return spread(judged(made, begun(made), family, episodes))
+def points() -> list[tuple[str, str, int, Row, int]]:
+    """Every point: rule, what it is over, how much of it, the row, and examples of each class."""
+    found = []
+    for name, (field, values) in INNER.items():
+        found += [(name, field, value, changed(rows(5)[name], field, value), 1) for value in values]
+    for name in EXAMPLES:
+        found += [(name, "examples", shots, rows(5)[name], shots) for shots in SHOTS]
+    return found
+
+
+def constants(name: str, row: Row, kept: Path) -> Params:
+    """The row's parameters after its meta-training with seed 0; those it begins with where nothing is trained."""
+    if not row.steps:
+        return begun(row, 5)
+    found = load_file(kept / "constants" / f"{name}-5-0.safetensors")
+    return {name: value for name, value in found.items() if name != "cpu_s"}
 
 
 def main() -> None:
-    """Measure both curves and append every point to a file."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Measure both curves and append every point to a file; points that it has already are left out."""
+    parser = argparse.ArgumentParser(prog="python -m experiments.curves", description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--episodes", type=int, default=1000)
+    parser.add_argument("--fewer", type=int, default=300, help="episodes of rules that move a spiking layer")
     parser.add_argument("--data", type=Path)
-    parser.add_argument("--windows", type=Path)
+    parser.add_argument("--kept", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    whole = windows(asked.data, asked.windows)
-
-    def write(point: dict[str, Any]) -> None:
+    unseen = shared.characters("unseen", asked.data, asked.kept)
+    lines = asked.out.read_text(encoding="utf-8").splitlines() if asked.out.exists() else []
+    done = {(point["rule"], point["over"], point["value"]) for point in map(json.loads, lines)}
+    for name, over, value, row, shots in points():
+        if (name, over, value) in done:
+            continue
+        episodes = asked.fewer if row.given == LAST else asked.episodes
+        task = shared.family(unseen, row.given, 5, shots, 5, steps())
+        accuracy = judged(row, constants(name, rows(5)[name], asked.kept), task, episodes)
+        line = json.dumps({"rule": name, "over": over, "value": value, "episodes": episodes, **spread(accuracy)})
         with asked.out.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(point) + "\n")
-        sys.stdout.write(json.dumps(point) + "\n")
-
-    for name, (field, values) in STEPS.items():
-        for value in values:
-            found = measured(changed(name, field, value), ImageClasses(whole, 5, 1, 5), asked.episodes)
-            write({"rule": name, "over": field, "value": value, **found})
-    for name in RULES:
-        for shots in SHOTS:
-            found = measured(experiment(name, 1, 0, "unrolled"), ImageClasses(whole, 5, shots, 5), asked.episodes)
-            write({"rule": name, "over": "examples", "value": shots, **found})
+            file.write(line + "\n")
+        sys.stdout.write(line + "\n")
 
 
 if __name__ == "__main__":

@@ -151,17 +151,34 @@ def validation() -> str:
 
 
 def rules() -> str:
-    """One row a rule, its constants set by hand and meta-trained, as `python -m experiments.rules` measured them."""
-    rows = ["| rule | seed | task | by hand | trained | gain |", "| --- | --- | --- | --- | --- | --- |"]
+    """Two tables of `python -m experiments.rules`: what every rule reaches, and what meta-training its constants adds."""
+    by_row: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for line in (DATA / "rules.jsonl").read_text(encoding="utf-8").splitlines():
         found = json.loads(line)
-        name = found["row"] + (", by evolution" if found["estimator"] == "evolution" else "")
-        for task in ("5w1s", "20w1s"):
-            if task in found:
-                said = [f"{found[task][what]['mean']:.1f} ± {found[task][what]['ci95']:.1f}" for what in ("by hand", "trained")]
-                gain = found[task]["gain"]
-                rows.append(f"| {name} | {found['seed']} | {task} | {' | '.join(said)} | {gain['mean']:+.1f} ± {gain['ci95']:.1f} |")
-    return "\n".join(rows)
+        by_row.setdefault(found["row"], {}).setdefault(found["task"], []).append(found)
+    reached = ["| rule | 5 ways | 20 ways |", "| --- | --- | --- |"]
+    for row, tasks in by_row.items():
+        reached.append(f"| {row} | {_seeds(tasks.get('5w1s'), 'trained')} | {_seeds(tasks.get('20w1s'), 'trained')} |")
+    bought = ["| rule | ways | by hand | meta-trained | paired gain | outer steps x episodes, CPU-seconds |", f"|{' --- |' * 6}"]
+    for row, tasks in by_row.items():
+        for task, seeds in tasks.items():
+            if "gain" not in seeds[0]:
+                continue
+            said = " | ".join(_seeds(seeds, what) for what in ("by hand", "trained", "gain"))
+            how = f"{seeds[0]['steps']} x {seeds[0]['tasks']}, {round(sum(s['cpu_s'] for s in seeds) / len(seeds))}"
+            bought.append(f"| {row} | {task.split('w')[0]} | {said} | {how} |")
+    return "\n".join([*reached, "", *bought])
+
+
+def _seeds(found: list[dict[str, Any]] | None, what: str) -> str:
+    """One measure over the seeds of its training: mean and interval, and from where to where seeds differ; a gain has a sign."""
+    if not found or what not in found[0]:
+        return "not measured"
+    means, sign = [one[what]["mean"] for one in found], "+" if what == "gain" else ""
+    said = f"{sum(means) / len(means):{sign}.1f} ± {max(one[what]['ci95'] for one in found):.1f}"
+    if len(means) == 1 or what == "by hand":
+        return said
+    return f"{said} ({len(means)} seeds, {min(means):{sign}.1f} to {max(means):{sign}.1f})"
 
 
 def curves() -> str:
