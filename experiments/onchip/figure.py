@@ -1,4 +1,4 @@
-"""Draw docs/assets/onchip.svg: one episode on the chip, spike by spike, from the first look at five characters to the answers.
+"""Draw docs/assets/onchip.png: one episode on the chip, spike by spike, from the first look at five characters to the answers.
 
 python -m experiments.onchip.figure
 """
@@ -14,9 +14,9 @@ from experiments.onchip.learner import LEARNERS, Kind, learner
 from neurometa.experiment import build, folder
 from neurometa.export import bundle as bundles
 from neurometa.export.learning import learn
-from neurometa.report.style import INK, LINE, MUTED, SERIES, axes, canvas, file_text
+from neurometa.report.style import INK, LINE, MUTED, SERIES, axes, canvas
 
-OUT = Path(__file__).parents[2] / "docs" / "assets" / "onchip.svg"
+OUT = Path(__file__).parents[2] / "docs" / "assets" / "onchip.png"
 ROWS = (("features", 64, 150), ("hidden", 64, 150), ("out", WAYS, 60), ("error", 2 * WAYS, 90))
 """Population, its neurons, and the height of its panel in pixels."""
 
@@ -25,7 +25,7 @@ def main() -> None:
     """Draw the first episode of seed 1."""
     run, kind = folder.open_run(Path(BODY)), LEARNERS["copy"]
     task = build.unseen(run.experiment, build.question(run.experiment), None)
-    OUT.write_text(file_text(raster(some(drawn(task, 1, 1), slice(0, 1)), kind)), encoding="utf-8")  # type: ignore[arg-type]
+    raster(some(drawn(task, 1, 1), slice(0, 1)), kind).savefig(OUT, dpi=144)  # type: ignore[arg-type]
 
 
 def raster(episode: Drawn, kind: Kind) -> Figure:
