@@ -61,7 +61,7 @@ def test_commands_exist(page, generated):
             assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE), line
         for word in words:
             if word.startswith("experiments/"):
-                assert (ROOT / word).exists(), line
+                assert any(ROOT.glob(word)), line  # as a shell reads `points/*`
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)

@@ -34,7 +34,7 @@ def steps(found: list[Point], spiking: bool, device: str, phase: str) -> Iterato
     """Along the front of one device, learner by learner: accuracy, energy, and what the last points cost."""
     front = points.front([p for p in found if (p.task, p.phase, p.spiking, p.device) == (TASK, phase, spiking, device)])
     share = PHASES[phase][1]
-    costs = ["", *(_slope(before, after, share) for before, after in itertools.pairwise(front))]
+    costs = ["", *(_slope(before, after, share) for before, after in itertools.pairwise(front))][: len(front)]
     for after, cost in zip(front, costs, strict=True):
         yield f"| {after.run} | {after.accuracy:.2f} ± {after.ci95:.2f} | {_written(after, share)} | {_ends(after, share)} | {cost} |"
 

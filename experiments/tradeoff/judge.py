@@ -1,7 +1,7 @@
 """Judge and count every point of points.toml: `python -m experiments.tradeoff.judge`. What is there already is left alone.
 
-Each point becomes a folder under points/ with config.toml, summary.json (1,000 episodes of unseen classes) and estimate.json, which is all
-that `neurometa plot tradeoff experiments/tradeoff/points/*` reads.
+Each point becomes a folder under points/, or where its entry says, with config.toml, summary.json (1,000 episodes of unseen classes) and
+estimate.json, which is all that `neurometa plot tradeoff experiments/tradeoff/points/*` reads.
 """
 
 import itertools
@@ -25,21 +25,21 @@ LARGE = 64
 """The large batch of conventional boards."""
 
 
-def points(asked: dict[str, Any]) -> Iterator[tuple[Run, str, list[str]]]:
-    """Every learner with its fields changed, the name of the point, and the chips to be asked."""
+def points(asked: dict[str, Any]) -> Iterator[tuple[Run, Path, list[str]]]:
+    """Every learner with its fields changed, the folder of the point, and the chips to be asked."""
     for grid in asked["grid"]:
         run = folder.open_run(HERE.parent / grid["learner"])
-        chips = grid.get("chips", asked["chips"])
+        chips, into = grid.get("chips", asked["chips"]), HERE / grid.get("into", "points")
         for values in itertools.product(*grid["fields"].values()):
             changes = dict(zip(grid["fields"], values, strict=True))
             name = "-".join([grid["name"], *(f"{field.rpartition('.')[2]}{value}" for field, value in changes.items())])
             overrides = [Override(tuple(field.split(".")), value) for field, value in changes.items()]
-            yield run._replace(experiment=load.changed(run.experiment, [*overrides, Override(("name",), name)], name)), name, chips
+            changed = load.changed(run.experiment, [*overrides, Override(("name",), name)], name)
+            yield run._replace(experiment=changed), into / name, chips
 
 
-def judge(run: Run, name: str, chips: list[str], asked: dict[str, Any]) -> None:
+def judge(run: Run, out: Path, chips: list[str], asked: dict[str, Any]) -> None:
     """Write one point."""
-    out = HERE / "points" / name
     began, experiment = time.process_time(), run.experiment
     params, question = checkpoint.read(run.checkpoint).parameters(), build.question(experiment)
     torch.set_num_threads(1)
@@ -52,23 +52,23 @@ def judge(run: Run, name: str, chips: list[str], asked: dict[str, Any]) -> None:
     large = estimation.priced(run, measured, boards, Settings(batch=LARGE))
     answer["estimates"] += [one for one in large["estimates"] if one["phase"] == "inference"]
     accuracy = summary["accuracy"]
-    answer["runs"][0] |= {"path": name, "accuracy": accuracy}
+    answer["runs"][0] |= {"path": out.name, "accuracy": accuracy}
     out.mkdir(parents=True, exist_ok=True)
     text = load.dump(experiment)
     (out / "config.toml").write_text(text)
     command = "python -m experiments.tradeoff.judge"
     folder.write_json(out / "summary.json", {**summary, "command": command, "network": build.describe(experiment)})
     (out / "estimate.json").write_text(estimation.compact({"schema": estimation.SCHEMA, **answer}))
-    sys.stdout.write(f"{name}: {accuracy['mean']:.2f} ± {accuracy['ci95']:.2f} %, {time.process_time() - began:.0f} CPU-s\n")
+    sys.stdout.write(f"{out.name}: {accuracy['mean']:.2f} ± {accuracy['ci95']:.2f} %, {time.process_time() - began:.0f} CPU-s\n")
     sys.stdout.flush()
 
 
 def main() -> None:
     """Judge what is not there yet."""
     asked = tomllib.loads((HERE / "points.toml").read_text())
-    for run, name, chips in points(asked):
-        if not (HERE / "points" / name / "estimate.json").exists():
-            judge(run, name, chips, asked)
+    for run, out, chips in points(asked):
+        if not (out / "estimate.json").exists():
+            judge(run, out, chips, asked)
 
 
 if __name__ == "__main__":

@@ -54,13 +54,21 @@ class Rounded(NamedTuple):
 
 
 def weights(w: Tensor, bits: int) -> Tensor:
-    """Weights (post, ...) as a chip of so many bits holds them, each output channel with a scale of its own."""
+    """Weights (post, ...) as a chip of so many bits holds them, each output channel with a scale of its own.
+
+    Derivatives pass straight through: a rule that descends moves a wide copy, of which it multiplies the rounded one. By itself a rounded
+    number does not move with what it was rounded from, so that nothing would ever be learnt.
+
+    Source:
+        Straight-through estimator: Bengio, Leonard & Courville 2013, arXiv:1308.3432 (number not checked).
+    """
     if bits == HALF:
         return _half(w)
     ends = 2 ** (bits - 1) - 1
     scale = w.flatten(1).abs().amax(1).clamp(min=torch.finfo(w.dtype).tiny) / ends
     scale = scale.reshape(-1, *[1] * (w.ndim - 1))
-    return (w / scale).round().clamp(-ends, ends) * scale
+    held = (w.detach() / scale.detach()).round().clamp(-ends, ends) * scale.detach()
+    return held + (w - w.detach())
 
 
 def steps_of(x: Tensor, step: float, bits: int) -> Tensor:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator
 
 from neurometa.report.points import PHASES, Point, contenders, front
 from neurometa.report.style import INK, LINE, MUTED, PAPER, SERIES, Number, axes, canvas
@@ -87,6 +88,7 @@ def _panel(ax: Axes, points: Sequence[Point], best: set[Point], measure: str, ma
     ax.set(yticks=[_stretched(tick) for tick in ticks], yticklabels=[f"{tick:g}" for tick in ticks])
     ax.set_ylim(ends)
     ax.grid(color=LINE, lw=0.7)
+    ax.xaxis.set_major_locator(LogLocator(numticks=7))
     ax.xaxis.set_major_formatter(lambda x, _: _written(x, measure))
     ax.set_xlabel(f"{measure} (logarithmic)", fontsize=12, color=INK)
     ax.set_ylabel("accuracy (%)", fontsize=12, color=INK)

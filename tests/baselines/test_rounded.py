@@ -1,12 +1,14 @@
 """Rounded networks: the arithmetic of the scheme, and what must stay as it is."""
 
+import pytest
 import torch
 
 from neurometa.baselines.relu import ReLU
 from neurometa.baselines.rounded import rounded, steps_of, weights
 from neurometa.core.network import conv_network, mlp_network
 from neurometa.core.neuron import LIF
-from neurometa.types import Signal
+from neurometa.plasticity.bptt import BPTT
+from neurometa.types import Data, Signal
 
 
 def test_weights_have_a_scale_for_each_channel(generator: torch.Generator) -> None:
@@ -20,6 +22,18 @@ def test_weights_have_a_scale_for_each_channel(generator: torch.Generator) -> No
             assert len(held.unique()) <= 2 * ends + 1
     assert torch.equal(weights(w, 16), w.half().to(w.dtype))
     assert torch.equal(weights(torch.zeros(2, 3), 8), torch.zeros(2, 3))
+
+
+@pytest.mark.parametrize("bits", [4, 8, 16])
+def test_a_rule_that_descends_learns_through_rounded_weights(generator: torch.Generator, bits: int) -> None:
+    network = mlp_network((6,), (5,), neuron=LIF(0.6, 0.4), steps=5, outputs=2)
+    params = {name: torch.zeros_like(x) if name.startswith("readout") else x for name, x in network.init(generator).items()}
+    x = (torch.rand(8, 6, generator=generator) < 0.5).to(torch.get_default_dtype())
+    held = rounded(network, params, network.signal(x), bits, inputs=False)
+    assert held.run(params, held.signal(x)).z["lif1"].sum() > 0, "a silent network proves nothing"
+    found = BPTT(steps=3, rate=0.5, fast=("readout.*",)).adapt(held, params, Data(x, torch.arange(8) % 2)).fast
+    assert found["readout.weight"].abs().max() > 0.01
+    assert torch.equal(weights(found["readout.weight"], bits), weights(found["readout.weight"].detach(), bits))
 
 
 def test_inputs_are_whole_numbers_of_steps_and_end_somewhere() -> None:
