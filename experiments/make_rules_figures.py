@@ -33,6 +33,7 @@ def gained(ax: Axes, found: list[dict[str, Any]], names: list[str], task: str) -
     for y, name in enumerate(names):
         own = [line for line in found if line["row"] == name and line["task"] == task]
         if not own:
+            ax.text(chance + 2, y, "not measured", va="center", fontsize=11, color=MUTED)
             continue
         after = float(np.mean([line["trained"]["mean"] for line in own]))
         given = [line["by hand"]["mean"] for line in own if "by hand" in line]

@@ -1,5 +1,7 @@
 """Two learners on the same episodes of unseen classes: accuracy of each, and the mean of the paired difference with its 95 % interval.
 
+Of a regression (--ways 1) mean squared errors in place of accuracies.
+
     python -m experiments.paired RUN RUN --ways 5 --shots 1 --episodes 1000
 
 Both must see the same input, so that an episode drawn from one seed is the same for both. Nothing is trained and nothing is kept.
@@ -21,11 +23,11 @@ from neurometa.meta.evaluate import evaluate
 
 
 def judged(run: Run, asked: Question, episodes: int, seed: int, data: Path | None) -> Tensor:
-    """Accuracy in percent of each episode after the learner adapted to it."""
+    """Accuracy in percent, or mean squared error, of each episode after the learner adapted to it."""
     learner = build.learner(run.experiment, asked.ways)
     params, task = checkpoint.read(run.checkpoint).parameters(), build.unseen(run.experiment, asked, data)
     measured = evaluate(learner, params, task, episodes, torch.Generator().manual_seed(seed), lambda *_: None)
-    return 100.0 * torch.as_tensor(measured.after)
+    return (1.0 if build.regression(run.experiment.task) else 100.0) * torch.as_tensor(measured.after)
 
 
 def spread(values: Tensor) -> dict[str, float]:
@@ -51,7 +53,8 @@ def main() -> None:
     question = Question(asked.ways, asked.shots, asked.queries)
     first, second = (judged(run, question, asked.episodes, asked.seed, asked.data) for run in runs)
     found = {str(path): spread(values) for path, values in zip(asked.runs, (first, second), strict=True)}
-    sys.stdout.write(json.dumps({"accuracy": found, "difference": spread(first - second), "episodes": asked.episodes}, indent=2) + "\n")
+    what = "mse" if build.regression(runs[0].experiment.task) else "accuracy"
+    sys.stdout.write(json.dumps({what: found, "difference": spread(first - second), "episodes": asked.episodes}, indent=2) + "\n")
 
 
 if __name__ == "__main__":
