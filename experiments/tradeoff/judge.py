@@ -5,7 +5,6 @@ that `neurometa plot tradeoff experiments/tradeoff/points/*` reads.
 """
 
 import itertools
-import json
 import sys
 import time
 import tomllib
@@ -22,23 +21,23 @@ from neurometa.experiment.override import Override
 from neurometa.experiment.progress import Silent
 
 HERE = Path(__file__).parent
-TRAINED = HERE.parent / "trained"
 LARGE = 64
 """The large batch of conventional boards."""
 
 
-def points(asked: dict[str, Any]) -> Iterator[tuple[Run, str]]:
-    """Every learner with its fields changed, and the name of the point."""
+def points(asked: dict[str, Any]) -> Iterator[tuple[Run, str, list[str]]]:
+    """Every learner with its fields changed, the name of the point, and the chips to be asked."""
     for grid in asked["grid"]:
-        run = folder.open_run(TRAINED / grid["learner"])
+        run = folder.open_run(HERE.parent / grid["learner"])
+        chips = grid.get("chips", asked["chips"])
         for values in itertools.product(*grid["fields"].values()):
             changes = dict(zip(grid["fields"], values, strict=True))
             name = "-".join([grid["name"], *(f"{field.rpartition('.')[2]}{value}" for field, value in changes.items())])
             overrides = [Override(tuple(field.split(".")), value) for field, value in changes.items()]
-            yield run._replace(experiment=load.changed(run.experiment, [*overrides, Override(("name",), name)], name)), name
+            yield run._replace(experiment=load.changed(run.experiment, [*overrides, Override(("name",), name)], name)), name, chips
 
 
-def judge(run: Run, name: str, asked: dict[str, Any]) -> None:
+def judge(run: Run, name: str, chips: list[str], asked: dict[str, Any]) -> None:
     """Write one point."""
     out = HERE / "points" / name
     began, experiment = time.process_time(), run.experiment
@@ -46,7 +45,7 @@ def judge(run: Run, name: str, asked: dict[str, Any]) -> None:
     torch.set_num_threads(1)
     task = build.unseen(experiment, question, None)
     summary = evaluation.answer(run, params, task, question, asked["episodes"], experiment.evaluation.seed, Silent())
-    cards = estimation.cards(asked["chips"], None)
+    cards = estimation.cards(chips, None)
     boards = [card for card in cards if card.model == "board"]
     measured = estimation.count(run, asked["counted"], None, None, Silent())
     answer = estimation.priced(run, measured, cards, Settings())
@@ -59,26 +58,17 @@ def judge(run: Run, name: str, asked: dict[str, Any]) -> None:
     (out / "config.toml").write_text(text)
     command = "python -m experiments.tradeoff.judge"
     folder.write_json(out / "summary.json", {**summary, "command": command, "network": build.describe(experiment)})
-    (out / "estimate.json").write_text(json.dumps({"schema": estimation.SCHEMA, **_rounded(answer)}) + "\n")
+    (out / "estimate.json").write_text(estimation.compact({"schema": estimation.SCHEMA, **answer}))
     sys.stdout.write(f"{name}: {accuracy['mean']:.2f} ± {accuracy['ci95']:.2f} %, {time.process_time() - began:.0f} CPU-s\n")
     sys.stdout.flush()
-
-
-def _rounded(value: Any) -> Any:
-    """Six digits are more than any of these numbers has."""
-    if isinstance(value, float):
-        return float(f"{value:.6g}")
-    if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
-    return [_rounded(item) for item in value] if isinstance(value, list) else value
 
 
 def main() -> None:
     """Judge what is not there yet."""
     asked = tomllib.loads((HERE / "points.toml").read_text())
-    for run, name in points(asked):
+    for run, name, chips in points(asked):
         if not (HERE / "points" / name / "estimate.json").exists():
-            judge(run, name, asked)
+            judge(run, name, chips, asked)
 
 
 if __name__ == "__main__":

@@ -77,17 +77,22 @@ def adjoint(neuron: Any, fields: Any, signals: Signals, kernel: str | None = Non
     return Adjoint(recurrence((decay.expand_as(delta),), (into,), reverse=True)[0] if name == "numba" else _back(decay, into), delta, None)
 
 
-def _numba(neuron: Any, fields: Any, signals: Signals, third: Tensor | None) -> tuple[Tensor, ...]:
-    adaptive = isinstance(neuron, ALIF)
+def kind_of(neuron: Any, fields: Any) -> tuple[Kind, Own, tuple[Tensor, ...]]:
+    """A population as compiled passes see it: its equations, its constants, and its state over time, z before v before a."""
     like = fields.v
     constants = Own(_own(neuron.decay, like), _own(neuron.threshold, like))
     if isinstance(neuron, ALIF):
         constants = constants._replace(beta=_own(neuron.beta, like), rho=_own(neuron.rho, like))
-    plain = not adaptive and not isinstance(neuron.decay, Tensor) and not isinstance(neuron.threshold, Tensor)
+        return Kind(neuron.surrogate, neuron.hard_reset, False, True), constants, (fields.z, fields.v, fields.a)
+    plain = not isinstance(neuron.decay, Tensor) and not isinstance(neuron.threshold, Tensor)
     numbers = (float(neuron.decay), float(neuron.threshold)) if plain else None
-    kind = Kind(neuron.surrogate, neuron.hard_reset, False, adaptive, numbers)
-    gradients = (signals.z, signals.v, third) if adaptive else (signals.z, signals.v)
-    return compiled.window(kind, gradients, (fields.z, fields.v, fields.a) if adaptive else (fields.z, fields.v), constants)
+    return Kind(neuron.surrogate, neuron.hard_reset, False, False, numbers), constants, (fields.z, fields.v)
+
+
+def _numba(neuron: Any, fields: Any, signals: Signals, third: Tensor | None) -> tuple[Tensor, ...]:
+    kind, constants, seen = kind_of(neuron, fields)
+    gradients = (signals.z, signals.v, third) if kind.adaptive else (signals.z, signals.v)
+    return compiled.window(kind, gradients, seen, constants)
 
 
 def _reference(neuron: Any, fields: Any, signals: Signals, third: Tensor | None) -> tuple[Tensor, ...]:

@@ -140,10 +140,11 @@ def conv_network(
     features: str = "current",
     readout_decay: float = 0.0,
     normalise_features: bool = False,
+    hidden: tuple[int, ...] = (),
     delay: int = 0,
     outputs: int | None = None,
 ) -> Stack:
-    """Stack of convolution, normalisation, neuron and pooling.
+    """Stack of convolution, normalisation, neuron and pooling; dense layers of neurons behind it where `hidden` names their widths.
 
     Args:
         shape: (channels, height, width) of the input.
@@ -155,6 +156,8 @@ def conv_network(
         features: "current" leaves the last layer without neurons, its current averaged over time; "spikes" counts its spikes.
         readout_decay: leak of the readout over time, see `TimeAverage`.
         normalise_features: normalise each input of the readout, so that what all pictures have in common does not slow its descent.
+        hidden: widths of dense layers of neurons behind the convolutions, `linear<i>` counted on; with `normalise_features` the features
+            are normalised before the first of them, and the last of them are what the readout sees.
         delay: time steps that a spike takes to the next layer, 0, or 1 as on Loihi. The input itself arrives at once.
         outputs: size of the readout; None leaves it to be written by plasticity.
     Raises:
@@ -167,18 +170,24 @@ def conv_network(
     last = len(channels)
     for i, (n, stride, pool) in enumerate(zip(channels, strides, pools, strict=True), 1):
         accumulate = i == last and features == "current"
-        if accumulate:
+        if accumulate and not hidden:
             layers.append(("average", TimeAverage(readout_decay)))
         layers.append((f"conv{i}", Conv2d(n, kernel, stride, bias=not normalise)))
         layers += [(f"norm{i}", Norm())] if normalise else []
         fire = [] if accumulate else [(f"{_kind(neuron)}{i}", _population(neuron, free, steps, delay=delay))]
         shrink: list[tuple[str, Layer]] = [(f"pool{i}", Pool(pool, pooling))] if pool > 1 else []
         stage = [*shrink, *fire] if pool_before_neuron else [*fire, *shrink]
-        if i == last and not accumulate:
+        if i == last and not accumulate and not hidden:
             commutes = stage[0] in fire and pooling != "max"  # one average over time is pooled instead of the spikes of every step
             stage.insert(1 if commutes else len(stage), ("average", TimeAverage(readout_decay)))
         layers += stage
-    return _finished(shape, [*layers, ("flatten", Flatten())], normalise_features, outputs)
+    layers.append(("flatten", Flatten()))
+    if not hidden:
+        return _finished(shape, layers, normalise_features, outputs)
+    layers += [("features", Norm())] if normalise_features else []
+    for i, width in enumerate(hidden, last + 1):
+        layers += [(f"linear{i}", Linear(width)), (f"{_kind(neuron)}{i}", _population(neuron, free, steps, delay=delay))]
+    return _finished(shape, [*layers, ("average", TimeAverage(readout_decay))], False, outputs)
 
 
 def mlp_network(

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from neurometa.chips.card import Card, Figure
 from neurometa.chips.quantity import NUMBER, Quantity
+from neurometa.energy.counts import Counts
 from neurometa.energy.workload import Workload
 from neurometa.errors import UserError
 
@@ -30,9 +31,15 @@ def cost(card: Card, work: Workload, batch: int, static: bool) -> Cost:
 
 
 def _macs(work: Workload) -> float:
-    """Products of one sample, forward, backward and of the gradient step; arithmetic in closed form counts like them."""
-    whole = work.total
-    return float(whole.dense_macs + whole.backward_macs + whole.optimiser_macs + whole.host_operations)
+    """Products of one sample, forward, backward and of the rule."""
+    return float(work.total.dense_macs) + _learning(work.total)
+
+
+def _learning(whole: Counts) -> float:
+    """Products of the rule: a backward pass and a gradient step, arithmetic in closed form, or of a local rule one for each synapse that
+    is visited, each trace that is carried on and each learning signal."""
+    local = whole.synaptic_updates + whole.trace_updates + whole.learning_signals
+    return float(whole.backward_macs + whole.optimiser_macs + whole.host_operations + local)
 
 
 def _board(card: Card, work: Workload, batch: int, static: bool) -> Cost:
@@ -89,7 +96,7 @@ def _digital(card: Card, work: Workload, batch: int, static: bool) -> Cost:
     whole, energy = work.total, {name: figure.quantity for name, figure in card.energy.items()}
     updates = float(whole.neuron_updates_active + whole.neuron_updates_inactive)
     products = float(whole.host_macs if work.spiking else whole.dense_macs)
-    extra = float(whole.backward_macs + whole.optimiser_macs + whole.host_operations)
+    extra = _learning(whole)
     product = energy["add"] + energy["multiply"]
     parts = {"arithmetic": energy["add"] * float(whole.synaptic_events) + product * (updates + products + extra)}
     bits = card.limits["bits"].quantity.value if "bits" in card.limits else 32.0

@@ -47,7 +47,8 @@ def observe(stages: tuple[Stage, ...], params: Params, x: Signal, record: Record
     steps = next(iter(record.v.values())).shape[0] if spiking else 1
     samples = x.values.shape[1 if x.timed else 0]
     sent = {INPUT: x, **{name: Signal(z, spiking) for name, z in record.z.items()}}
-    fired = {name: timed(z, record.v[name]) for name, z in record.z.items()} if spiking else {}
+    levels = {stage.population: stage.threshold for stage in stages}
+    fired = {name: timed(z, record.v[name], levels.get(name)) for name, z in record.z.items()} if spiking else {}
     if spiking and _binary(x.values):
         fired[INPUT] = timed(x.values) if x.timed else held(x.values, steps)
     late = {(stage.source, stage.late) for stage in stages if stage.late and stage.source in fired}
@@ -106,7 +107,7 @@ def _products(stage: Stage, weight: Tensor, source: Signal | None, samples: int,
     if source is None or source.timed:
         effective = dense * (torch.count_nonzero(weight).double() / weight.numel())
     else:
-        inputs = _through_pools(stage, held(source.values, 1))
+        inputs = _through_pools(stage, timed(source.values.unsqueeze(0)))
         effective = _effective(stage, weight, inputs)
     accessed = {} if spiking else {"weight_reads": dense, "activation_reads": dense}
     return _zeros(samples)._replace(dense_macs=dense, effective_macs=effective, host_macs=dense * spiking, **accessed)

@@ -48,12 +48,15 @@ class Spikes(NamedTuple):
         return sum((_bits(word) for word in self.words), torch.zeros(())).permute(0, 3, 1, 2).double()
 
 
-def timed(z: Tensor, v: Tensor | None = None) -> Spikes:
-    """Read spikes (steps, samples, channels[, height, width]), and how often the potentials of the same shape change."""
+def timed(z: Tensor, v: Tensor | None = None, threshold: float | None = None) -> Spikes:
+    """Read spikes (steps, samples, channels[, height, width]), and how often the potentials of the same shape change.
+
+    Where a potential above `threshold` is a spike and nothing else is, the potentials say both and the spikes need not be read.
+    """
     z = _channels_last(z)
     steps, samples, height, width, channels = z.shape
     v = z[:0] if v is None else _channels_last(v)
-    words = torch.zeros(-(-steps // BITS), *z.shape[1:], dtype=torch.int32)
+    words = torch.empty(-(-steps // BITS), *z.shape[1:], dtype=torch.int32)
     by_position, by_neuron = (
         torch.zeros(samples, height * width, dtype=torch.int32),
         torch.zeros(height * width, channels, dtype=torch.int32),
@@ -62,9 +65,12 @@ def timed(z: Tensor, v: Tensor | None = None) -> Spikes:
     if kernel_for(z) == "numba":
         from neurometa.core.kernels.tally import look
 
-        arrays = (z.flatten(2).numpy(), v.flatten(2).numpy(), words.flatten(2).numpy())
-        look(*arrays, by_position.numpy(), by_neuron.flatten().numpy(), changed.numpy())
+        by_potential = threshold is not None and len(v) == steps
+        spikes, potentials = (x.flatten(2).numpy() for x in (z[:0] if by_potential else z, v))
+        found = (x.numpy() for x in (words.flatten(2), by_position, by_neuron.flatten(), changed))
+        look(spikes, potentials, potentials.dtype.type(threshold or 0), *found)
     else:
+        words.zero_()
         for t, now in enumerate(z):
             words[t // BITS] |= (now != 0).int() << t % BITS
         fired = (z != 0).flatten(2, 3)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from neurometa.core.layer import Conv2d, Flatten, Layer, Linear, Norm, Pool, Spiking, TimeAverage
 from neurometa.core.network import Stack
-from neurometa.core.neuron import SigmaDelta
+from neurometa.core.neuron import IF, LIF, CurrentLIF, SigmaDelta
 from neurometa.energy import reach
 from neurometa.energy.reach import Reach
 from neurometa.errors import UserError
@@ -46,6 +46,7 @@ class Stage(NamedTuple):
         kernel, stride: of a convolution, else 1.
         maximum: "before" or "behind", where a pool that takes the maximum stands there, which is not counted; else "".
         late: time steps that spikes take to arrive here.
+        threshold: the potential above which the population spikes, where that is one number and all that decides; else None.
         fan_out: neurons of a channel that each position of the source reaches, (positions,), float64.
         products: the same for each position that the weights multiply.
     """
@@ -65,6 +66,7 @@ class Stage(NamedTuple):
     stride: int
     maximum: str
     late: int
+    threshold: float | None
     fan_out: Tensor
     products: Tensor
 
@@ -174,7 +176,7 @@ def _synapses(walk: _Walk, name: str, layer: Conv2d | Linear, sizes: dict[str, i
     seen = given if before else walk.source_shape
     made = [
         _stage(name, f"{name}.weight", fed.population, walk.source, kind, walk.pools, seen, given, fed.shape, fed.reach, taps, kernel,
-               stride, maximum, walk.late)
+               stride, maximum, walk.late, _threshold(fed.layer))
     ]  # fmt: skip
     late = 0
     if isinstance(fed.layer, Spiking):
@@ -182,16 +184,24 @@ def _synapses(walk: _Walk, name: str, layer: Conv2d | Linear, sizes: dict[str, i
         if fed.layer.recurrent:
             again, own = f"{fed.population}.recurrent", reach.everywhere(fed.shape)
             made.append(_stage(again, again, fed.population, fed.population, "recurrent", (), fed.shape, fed.shape, fed.shape, own, own,
-                               1, 1, "", 1))  # fmt: skip
+                               1, 1, "", 1, _threshold(fed.layer)))  # fmt: skip
     return _Walk(fed.population or name, fed.shape, (), fed.shape, late), made
 
 
 def _stage(name: str, weight: str, population: str, source: str, kind: str, pools: tuple[Pool, ...], source_shape: tuple[int, ...],
            input_shape: tuple[int, ...], shape: tuple[int, ...], whole: Reach, taps: Reach, kernel: int, stride: int, maximum: str,
-           late: int) -> Stage:  # fmt: skip
+           late: int, threshold: float | None) -> Stage:  # fmt: skip
     out, products = (torch.from_numpy(one.fan_out()).double() for one in (whole, taps))
     return Stage(name, weight, population, source, kind, pools, source_shape, input_shape, shape, whole, taps, kernel, stride, maximum,
-                 late, out, products)  # fmt: skip
+                 late, threshold, out, products)  # fmt: skip
+
+
+def _threshold(layer: Layer | None) -> float | None:
+    """Of a layer whose neurons spike just when their potential is above one and the same number."""
+    if not isinstance(layer, Spiking) or layer.free or not isinstance(layer.neuron, LIF | IF | CurrentLIF):
+        return None
+    level, smooth = layer.neuron.threshold, layer.neuron.surrogate.smooth
+    return None if smooth or isinstance(level, Tensor) else float(level)
 
 
 def _population(layers: list[tuple[str, Layer]], whole: Reach, shape: tuple[int, ...]) -> _Fed:

@@ -10,14 +10,18 @@ from torch.utils._pytree import tree_map
 from neurometa.core.loss import task_accuracy
 from neurometa.core.network import READOUT, Stack
 from neurometa.core.segments import Segmented
+from neurometa.energy import eprop
 from neurometa.energy.count import Observation, observe, together
-from neurometa.energy.counts import Counts, joined, means, plus, total
+from neurometa.energy.counts import Counts, joined, means, plus, times, total
 from neurometa.energy.stage import Stage, stages
 from neurometa.errors import UserError
 from neurometa.meta.learner import Learner
 from neurometa.plasticity.bptt import BPTT
 from neurometa.plasticity.eprop import EProp
 from neurometa.plasticity.prototype import Prototype
+from neurometa.plasticity.reward import RewardModulated
+from neurometa.plasticity.soel import SOEL
+from neurometa.plasticity.stdp import STDP
 from neurometa.types import Adapted, Data, Params, Record, Signal, TaskFamily
 
 LEARNING = "learning"
@@ -159,13 +163,17 @@ class _Watched:
 
 def _adapted(learner: Learner, params: Params, support: Data) -> tuple[Adapted, list[_Run]]:
     """Adapt to an encoded support set and count every run on the way."""
-    if isinstance(learner.plasticity, EProp):
-        raise UserError(
-            "a learner of rule eprop given, whose traces are not counted yet: estimate one of bptt, prototype, hebbian or frozen"
-        )
     kept: list[tuple[Any, Params, Signal, Record]] = []
     whole = _Watched(learner.network, kept)
-    if not learner.plasticity.readout_only:
+    if isinstance(learner.plasticity, EProp):
+        adapted = eprop.adapted(
+            learner.plasticity,
+            learner.network,  # type: ignore[arg-type]
+            params,
+            support,
+            lambda weights, shown: whole.run(weights, whole.signal(shown.x)),
+        )
+    elif not learner.plasticity.readout_only:
         adapted = learner.plasticity.adapt(whole, params, support, support.noise or None)  # type: ignore[arg-type]
         if adapted.fast and not kept:  # a rule that steps through the layers by itself: it shows each example once
             whole.run(params, whole.signal(support.x))
@@ -206,15 +214,25 @@ def _learning(learner: Learner, adapted: Adapted, runs: list[_Run], support: Dat
         return _Learnt(rule, {LEARNING: _one(Counts())}, {}, 0, 0)
     layers: dict[str, Counts] = {}
     firing: dict[str, Tensor] = {}
-    spiking = any(run.seen.spiking for run in runs)
+    spiking, again = any(run.seen.spiking for run in runs), _again(learner.plasticity)
     for run in runs:
-        for name, counts in _summed(run, adapted.fast, rule, spiking).items():
+        for name, once in _summed(run, adapted.fast, rule, spiking).items():
+            counts = times(once, again)
             layers[name] = plus(layers[name], counts) if name in layers else counts
         for name, mean in run.seen.firing.items():
-            firing[name] = firing.get(name, torch.zeros(())) + mean * run.seen.samples
+            firing[name] = firing.get(name, torch.zeros(())) + mean * (run.seen.samples * again)
     counted = [run for run in runs if run.plan and run.seen.spiking == spiking]
-    windows = sum(run.seen.samples for run in counted)
-    return _Learnt(rule, {**layers, LEARNING: _one(_work(rule, adapted, support, learner))}, firing, windows, len(counted))
+    windows = again * sum(run.seen.samples for run in counted)
+    work = _work(rule, adapted, support, learner)
+    if isinstance(learner.plasticity, EProp):
+        steps = sum(run.seen.samples * run.seen.steps for run in counted)
+        work = eprop.work(learner.plasticity, learner.network, runs[0].plan, adapted.fast, steps)  # type: ignore[arg-type]
+    return _Learnt(rule, {**layers, LEARNING: _one(work)}, firing, windows, again * len(counted))
+
+
+def _again(rule: Any) -> int:
+    """How often a rule that learns step by step shows the support set: its passes, or its trials. It keeps no window to look back on."""
+    return rule.trials if isinstance(rule, RewardModulated) else rule.passes if isinstance(rule, STDP | SOEL) else 1
 
 
 def _summed(run: _Run, fast: Params, rule: str, spiking: bool) -> dict[str, Counts]:

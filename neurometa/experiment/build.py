@@ -157,7 +157,7 @@ def _unseen_trials(task: config.DelayedCue, asked: Question) -> TaskFamily:
 def describe(experiment: config.Experiment) -> str:
     """Say in one line what the network is, such as `conv 32-64-64-64, lif, direct encoding of 8 steps`."""
     built = experiment.network
-    layers = built.widths if isinstance(built, config.MLP) else built.channels
+    layers = built.widths if isinstance(built, config.MLP) else (*built.channels, *built.hidden)
     unit = kind(built.neuron)
     time = "" if unit == "relu" else f", {kind(experiment.encoding)} encoding of {_steps(experiment)} steps"
     return f"{kind(built)} {'-'.join(map(str, layers))}, {unit}{time}"
@@ -195,8 +195,8 @@ def _network(experiment: config.Experiment, head: int | None) -> network.Stack:
     return network.conv_network(
         shape, built.channels, built.strides, built.pools, kernel=built.kernel, pooling=built.pooling,
         pool_before_neuron=built.pool_before_neuron, normalise=built.normalise, neuron=units.neuron(unit), free=units.free(unit),
-        steps=steps, features=built.features, readout_decay=leak, normalise_features=built.normalise_features, delay=built.delay,
-        outputs=head,
+        steps=steps, features=built.features, readout_decay=leak, normalise_features=built.normalise_features, hidden=built.hidden,
+        delay=built.delay, outputs=head,
     )  # fmt: skip
 
 

@@ -33,7 +33,7 @@ def percent(accuracy: dict[str, float | None]) -> str:
 
 
 def ratios(answer: dict[str, Any]) -> list[dict[str, Any]]:
-    """How many times as much the first side costs, for each phase: on one and the same chip, and each side on a chip of its own.
+    """How many times as much the first side costs, for each phase: each side on a chip of its own, then both on the same.
 
     The same chip is a digital circuit where both can use one, as it prices each side's operations in their own way, else the one that costs
     the second side least; a lower bound from peak numbers is none. On chips of their own, a spiking side takes the cheapest estimate in
@@ -52,7 +52,7 @@ def ratios(answer: dict[str, Any]) -> list[dict[str, Any]]:
         pairs = [("same chip", min(zip(*common, strict=True), key=_preferred, default=None))]
         if any(_spiking(answer, side) for side in SIDES):
             own = [_cheapest(_spiking(answer, side), ones) for side, ones in zip(SIDES, usable, strict=True)]
-            pairs.append(("own chips", (own[0], own[1]) if own[0] and own[1] and _name(own[0]) != _name(own[1]) else None))
+            pairs.insert(0, ("own chips", (own[0], own[1]) if own[0] and own[1] and _name(own[0]) != _name(own[1]) else None))
         found += [_ratio(phase, kind, *pair) for kind, pair in pairs if pair and all(_value(one) for one in pair)]
     return found
 

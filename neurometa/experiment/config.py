@@ -213,6 +213,7 @@ class Conv(_Strict, frozen=True, tag="conv", tag_field="kind"):
     neuron: Spiking | ReLU = LIF()
     features: Literal["current", "spikes"] = "current"
     normalise_features: bool = False
+    hidden: tuple[Count, ...] = ()
     readout: Literal["rate", "membrane"] = "rate"
     delay: Delay = 0
     bits: Bits = 32
@@ -319,7 +320,8 @@ class BPTT(_Strict, frozen=True, tag="bptt", tag_field="kind"):
 
     steps: Count = 5
     rate: Positive = 0.4
-    rates: Literal["fixed", "learnt", "per-parameter"] = "fixed"
+    hidden_rate: Positive | None = None
+    rates: Literal["fixed", "learnt", "per-tensor", "per-parameter"] = "fixed"
     fast: tuple[str, ...] = ("*",)
     head: Literal["own", "zero"] = "own"
 

@@ -16,12 +16,17 @@ def descending(rule: config.BPTT | config.EProp, net: Network, ways: int) -> Pla
     """Build the rule for episodes of that many ways.
 
     Raises:
-        UserError: it would move nothing, or cannot work on this network.
+        UserError: it would move nothing, cannot work on this network, or has a rate that nothing would use.
     """
     _refuse_still(rule, net)
     written = ways if rule.head == "zero" else None
     if isinstance(rule, config.BPTT):
-        return bptt.BPTT(rule.steps, rule.rate, rule.rates, rule.fast, written)
+        if rule.hidden_rate is not None and rule.rates == "learnt":
+            raise UserError(
+                f"plasticity.hidden_rate = {rule.hidden_rate} with rates = 'learnt' given, which is one rate for all: "
+                "choose rates = 'per-tensor', or hidden_rate = false"
+            )
+        return bptt.BPTT(rule.steps, rule.rate, rule.rates, rule.fast, written, rule.hidden_rate)
     built = eprop.EProp(
         rule.steps, rule.rate, rule.rates, rule.hidden_rate, rule.fast, written, rule.feedback, rule.output, rule.trace, rule.examples,
         rule.chunk, rule.updates == "online", rule.truncate == "traces", rule.target_rate, rule.regularisation,

@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from neurometa.errors import UserError
-from neurometa.experiment import atomic, checkpoint, folder, load
+from neurometa.experiment import atomic, checkpoint, estimation, folder, load
 from neurometa.experiment.folder import Run
 
-LIMIT_BYTES = 1_000_000
+LIMIT_BYTES = 2_000_000
 """The largest checkpoint that may be published: learners are part of the repository."""
 
 
 def publish(run: Run, out: Path) -> Path:
-    """Write config.toml, checkpoint.safetensors (parameters only), README.md and what a report draws into `out`.
+    """Write config.toml, checkpoint.safetensors (parameters only), README.md and what a report draws into `out`, its estimate too.
 
     Raises:
         UserError: the run has not ended, the learner is too large, or `out` holds something else.
@@ -33,6 +33,10 @@ def publish(run: Run, out: Path) -> Path:
     folder.write_json(out / "summary.json", _moved(summary, run.path, out))
     for found in sorted((run.path / "evaluations").glob("*.json")):
         folder.write_json(out / "evaluations" / found.name, _moved(folder.read_json(found), run.path, out))
+    if (run.path / "estimate.json").exists():
+        answer = folder.read_json(run.path / "estimate.json")
+        moved = [{**one, "path": str(out)} for one in answer["runs"]]
+        atomic.replace(out / "estimate.json", estimation.compact({**answer, "runs": moved}).encode())
     atomic.replace(out / "metrics.jsonl", _thinned(run.metrics.read_bytes()))
     atomic.replace(out / "episode.npz", run.episode.read_bytes())
     atomic.replace(out / "README.md", _readme(run, summary, out).encode())

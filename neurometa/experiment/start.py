@@ -16,7 +16,8 @@ STATISTICS = (".mean", ".var")
 def parameters(experiment: config.Experiment, network: Network) -> Params:
     """The weights and running statistics with which `training.start` replaces those drawn from the seed; none where it names nothing.
 
-    Constants of the other learner's rule stay behind. A readout is taken over where both have one for as many classes; else it is drawn.
+    Constants of the other learner's rule stay behind. A readout is taken over where both have one for as many classes; else it is drawn,
+    as are the dense layers that `network.hidden` adds to convolutions which the other learner has without them.
 
     Raises:
         UserError: no such learner, or its network is another one.
@@ -27,7 +28,8 @@ def parameters(experiment: config.Experiment, network: Network) -> Params:
     found = checkpoint.read(folder.open_run(Path(path)).checkpoint).parameters()
     own = network.init(torch.Generator())
     body = [name for name in own if not name.startswith(f"{READOUT}.")]
-    wrong = [name for name in body if name not in found or found[name].shape != own[name].shape]
+    added = _added(experiment, found)
+    wrong = [n for n in body if n.rpartition(".")[0] not in added and (n not in found or found[n].shape != own[n].shape)]
     if wrong:
         given = tuple(found[wrong[0]].shape) if wrong[0] in found else "no such weight"
         raise UserError(
@@ -37,3 +39,12 @@ def parameters(experiment: config.Experiment, network: Network) -> Params:
     kept = {name: value for name, value in found.items() if name in own and own[name].shape == value.shape}
     running = {name: value for name, value in found.items() if name.endswith(STATISTICS)}
     return kept | {name: value for name, value in running.items() if f"{name.rpartition('.')[0]}.gain" in own}
+
+
+def _added(experiment: config.Experiment, found: Params) -> set[str]:
+    """Dense layers behind the convolutions, where the other learner has none of them."""
+    net = experiment.network
+    if not isinstance(net, config.Conv):
+        return set()
+    names = {f"linear{len(net.channels) + i}" for i in range(1, len(net.hidden) + 1)}
+    return set() if any(f"{name}.weight" in found for name in names) else names

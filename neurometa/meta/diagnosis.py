@@ -10,6 +10,9 @@ from neurometa.core.tree import detach
 from neurometa.meta.learner import Learner
 from neurometa.types import Data, Episode, Params
 
+COUNTED = {"steps": "step", "passes": "pass", "trials": "trial"}
+"""Fields of rules that say how often they go over the support set, and what one time is called. One pass may end at an example."""
+
 
 @torch.no_grad()
 def trouble(learner: Learner, params: Params, episodes: Episode, finite: Tensor | None = None) -> str | None:
@@ -41,21 +44,22 @@ def _said(learner: Learner, params: Params, support: Data) -> str | None:
     name, broken = type(rule).__name__.lower(), _broken(adapted.fast)
     if not broken:
         return f"rule {name}: no neuron spiked in the support set, which leaves nothing to learn from; raise the input or the weights"
-    if not hasattr(rule, "steps"):
+    counted = next((field for field in COUNTED if hasattr(rule, field)), None)
+    if counted is None:
         return _diverged(name, broken, f"example {_example(learner, params, support)}")
-    steps = rule.steps
-    for step in range(1, steps):
-        early = _broken(learner._replace(plasticity=rule._replace(steps=step)).adapt(params, support).fast)
+    for done in range(1, getattr(rule, counted) + 1):
+        shorter = learner._replace(plasticity=rule._replace(**{counted: done}))
+        early = _broken(shorter.adapt(params, support).fast)
+        if early and done == 1 and counted != "steps" and not support.noise:
+            return _diverged(name, early, f"example {_example(shorter, params, support)}")
         if early:
-            return _diverged(name, early, f"step {step}")
-    return _diverged(name, broken, f"step {steps}")
+            return _diverged(name, early, f"{COUNTED[counted]} {done}")
+    return _diverged(name, broken, f"{COUNTED[counted]} {getattr(rule, counted)}")  # of an adaptation that is not the same twice
 
 
 def _example(learner: Learner, params: Params, support: Data) -> int:
     """After how many examples, in the order given, the weights of a rule that learns from one after another are no longer finite."""
     last = len(support.y)
-    if support.noise:
-        return last
     timed = support.x.ndim > len(learner.network.shape) + 1
     for n in range(1, last):
         shown = support._replace(x=support.x[:, :n] if timed else support.x[:n], y=support.y[:n])

@@ -7,10 +7,11 @@ import torch
 from neurometa.core.loss import task_loss
 from neurometa.core.network import READOUT
 from neurometa.core.tree import finite, select, without
+from neurometa.plasticity import step_size
 from neurometa.types import Adapted, Data, Network, Params, Work
 
-RATE = "bptt.log_rate"
-"""Slow parameter: logarithm of the step size; with a fast weight's name behind it, of that weight's own step sizes."""
+PREFIX = "bptt"
+"""What the rule's slow parameters begin with: the logarithms of its step sizes, see `step_size`."""
 
 
 class BPTT(NamedTuple):
@@ -26,9 +27,10 @@ class BPTT(NamedTuple):
     Attributes:
         steps: number of updates.
         rate: step size, or its initial value where learnt.
-        rates: "fixed", "learnt" (one for all), or "per-parameter" (Meta-SGD: one for each weight).
+        rates: "fixed", "learnt" (one for all), "per-tensor" (one for each tensor), or "per-parameter" (Meta-SGD: one for each weight).
         fast: name patterns of the weights that move: ("*",) all, ("readout.*",) the readout only.
         ways: classes for which an unwritten readout gets a row; None where the readout is part of the slow weights.
+        hidden_rate: step size of everything but the readout; None for `rate`. Not for rates "learnt", which are one.
     Source:
         MAML: Finn, Abbeel & Levine 2017, arXiv:1703.03400, equation 1. Meta-SGD: Li et al. 2017, arXiv:1707.09835, equation 2.
         Readout only (ANIL): Raghu et al. 2020, arXiv:1909.09157.
@@ -40,6 +42,7 @@ class BPTT(NamedTuple):
     rates: str = "fixed"
     fast: tuple[str, ...] = ("*",)
     ways: int | None = None
+    hidden_rate: float | None = None
 
     @property
     def exact_graph(self) -> bool:
@@ -53,13 +56,8 @@ class BPTT(NamedTuple):
 
     def slow(self, network: Network, params: Params, generator: torch.Generator) -> Params:
         """Logarithms of the step sizes, where learnt."""
-        start = torch.tensor(self.rate).log()
-        if self.rates == "learnt":
-            return {RATE: start}
-        if self.rates == "per-parameter":
-            moving = select({**params, **self._unwritten(network, params, 1)}, self.fast)
-            return {f"{RATE}.{name}": start.expand(value.shape).clone() for name, value in moving.items()}
-        return {}
+        start = {**params, **step_size.unwritten(network, params, self.ways and 1)}
+        return step_size.slow(PREFIX, self._sizes, select(start, self.fast))
 
     def adapt(self, network: Network, slow: Params, support: Data, noise: Params | None = None) -> Adapted:
         """Descend on the support loss.
@@ -71,7 +69,7 @@ class BPTT(NamedTuple):
         Returns:
             The moved weights, and the statistics measured in the last step where `slow` carries none.
         """
-        start = {**slow, **self._unwritten(network, slow, self.ways or 0)}
+        start = {**slow, **step_size.unwritten(network, slow, self.ways)}
         fast = {name: value for name, value in select(start, self.fast).items() if _movable(name)}
         still = without(slow, fast)
         signal = network.signal(support.x)
@@ -84,23 +82,16 @@ class BPTT(NamedTuple):
         statistics: Params = {}
         for _ in range(self.steps):
             gradient, statistics = torch.func.grad(loss, has_aux=True)(fast)
-            fast = {name: value - self._rate(slow, name) * gradient[name] for name, value in fast.items()}
+            fast = {name: value - step_size.of(PREFIX, self._sizes, slow, name) * gradient[name] for name, value in fast.items()}
         work = Work.of(synaptic_updates=self.steps * sum(value.numel() for value in fast.values()))
         return Adapted(fast, work, finite(fast), statistics)
 
-    def _unwritten(self, network: Network, params: Params, rows: int) -> Params:
-        """A readout of zeros, `rows` of them, where this rule is to write one."""
-        if self.ways is None:
-            return {}
-        like = next(iter(params.values()))
-        return {f"{READOUT}.weight": like.new_zeros(rows, network.features), f"{READOUT}.bias": like.new_zeros(rows)}
-
-    def _rate(self, slow: Params, name: str) -> torch.Tensor | float:
-        if self.rates == "fixed":
-            return self.rate
-        return slow[RATE if self.rates == "learnt" else f"{RATE}.{name}"].exp()
+    @property
+    def _sizes(self) -> step_size.Sizes:
+        hidden = self.rate if self.hidden_rate is None else self.hidden_rate
+        return step_size.Sizes(self.rate, hidden, "one" if self.rates == "learnt" else self.rates)
 
 
 def _movable(name: str) -> bool:
     """Weights move; normalisation statistics and the rule's own constants do not."""
-    return not name.endswith((".mean", ".var")) and not name.startswith(RATE.split(".")[0])
+    return not name.endswith((".mean", ".var")) and not name.startswith(f"{PREFIX}.")

@@ -93,8 +93,9 @@ def forward(stage: Stage, params: Params, fast: Params, x: Tensor, state: Params
         x = layer.apply(own(weights, name), Signal(x, True), {})[0].values
     sent, noted = stage.population.apply(own(weights, stage.name), Signal(x, True), state)
     neuron = stage.population.constants(own(weights, stage.name))
-    first = state["z"] if state else torch.zeros_like(noted["z"][0])
-    shown[f"{stage.name}.recurrent"] = torch.cat([first.unsqueeze(0), noted["z"][:-1]])
+    if f"{stage.name}.recurrent" in fast:
+        first = state["z"] if state else torch.zeros_like(noted["z"][0])
+        shown[f"{stage.name}.recurrent"] = torch.cat([first.unsqueeze(0), noted["z"][:-1]])
     fields = type(neuron.rest(x[0]))(**noted)
     return sent.values, Passed(neuron, fields, {name: value for name, value in shown.items() if name in fast}, state)
 

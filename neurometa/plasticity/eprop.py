@@ -6,17 +6,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from neurometa.core.adjoint import KNOWN, Signals, adjoint
-from neurometa.core.layer import Flatten, Linear, TimeAverage
 from neurometa.core.network import READOUT
 from neurometa.core.neuron import ALIF, LIF, LIFState
 from neurometa.core.tree import finite, select, without
-from neurometa.errors import UserError
-from neurometa.plasticity import chunks, feedback, online, outputs, stages, step_size
+from neurometa.plasticity import feedback, fit, online, stages, step_size, whole
 from neurometa.plasticity.feedback import FEEDBACK
 from neurometa.plasticity.generator import Generator
-from neurometa.plasticity.online import Found
-from neurometa.plasticity.stages import SYNAPTIC, Parts, Shown
+from neurometa.plasticity.stages import SYNAPTIC, Parts
 from neurometa.types import Adapted, Data, Network, Params, Work
 
 TRACES = ("exact", "plain", "membrane")
@@ -90,45 +86,8 @@ class EProp(NamedTuple):
             UserError: no row of layers, a neuron without known eligibility, symmetric feedback to a population that the readout does not
                 see, or a trace without adaptation where none adapts.
         """
-        taken = stages.parts(network)
-        names = self._moving({**network.init(torch.Generator()), **{f"{READOUT}.{key}": torch.empty(0) for key in ("weight", "bias")}})
-        for stage in taken.stages:
-            kind, learns = stage.population.neuron, [name for name in names if stage.owns(name)]
-            if learns and not isinstance(kind, KNOWN):
-                known = ", ".join(known.__name__ for known in KNOWN)
-                raise UserError(f"rule eprop with fast {learns[0]} into neurons {type(kind).__name__} given, neurons {known} expected")
-            if learns and self.feedback == "symmetric" and stage is not taken.stages[-1]:
-                raise UserError(
-                    f"rule eprop with symmetric feedback and fast {learns[0]} given, but population {stage.name} is not wired to the "
-                    f"readout, only {taken.stages[-1].name} is: choose feedback = 'random' or 'learnt', or leave {learns[0]} out of fast"
-                )
-        if self.trace == "membrane" and not any(isinstance(stage.population.neuron, ALIF) for stage in taken.stages):
-            raise UserError("rule eprop with trace membrane given, which leaves out adaptation: neurons ALIF expected; choose trace exact")
-
-        if self.online and not self.chunk:
-            raise UserError(
-                "rule eprop with updates online and chunk 0 given: say after how many steps weights move with chunk, such as 50"
-            )
-        if self.chunk:
-            self._refuse_chunks(taken, names)
-
-    def _refuse_chunks(self, taken: Parts, names: Params) -> None:
-        for stage in taken.stages:
-            chunks.refuse(stage)
-            alone = [n for n in names if stage.owns(n) and n.endswith(".bias") and f"{n.removesuffix('.bias')}.weight" not in names]
-            if alone:
-                raise UserError(f"rule eprop with chunk and fast {alone[0]} without its weights given: name both, or choose chunk 0")
-        if self.output != "membrane" or self.regularisation or self.feedback == "generator":
-            what = (
-                f"output {self.output}" if self.output != "membrane" else "regularisation" if self.regularisation else "feedback generator"
-            )
-            raise UserError(f"rule eprop with chunk and {what} given, which look at the whole window: choose chunk 0, or output membrane")
-        for name, layer in taken.readout:
-            if not isinstance(layer, TimeAverage | Flatten | Linear):
-                kind = type(layer).__name__
-                raise UserError(
-                    f"rule eprop with chunk and {name} of kind {kind} in the readout given, a linear one expected: choose chunk 0"
-                )
+        start = {**network.init(torch.Generator()), **{f"{READOUT}.{key}": torch.empty(0) for key in ("weight", "bias")}}
+        fit.refuse(self, stages.parts(network), self._moving(start))
 
     def slow(self, network: Network, params: Params, generator: torch.Generator) -> Params:
         """Step sizes, where learnt, and feedback weights of every population with fast weights, where not symmetric."""
@@ -160,53 +119,20 @@ class EProp(NamedTuple):
         statistics: Params = {}
         spiked = torch.zeros((), device=support.x.device)
         work = torch.zeros(3)
+        dealt, heard = self._dealt(network, support), {}
         for _ in range(self.steps):
-            for part in self._dealt(network, support):
+            for i, part in enumerate(dealt):
                 if self.chunk:
                     fast, more, done = self._online(network, taken, start, fast, part)
                     spiked, work = spiked + more, work + done
                     continue
-                found = self.gradient(network, taken, {**still, **statistics}, fast, part)
+                known = {**still, **statistics}
+                heard[i] = heard.get(i) or stages.still(taken, known, fast, network.signal(part.x))
+                found = whole.gradient(self, network, taken, known, fast, part, heard[i])
                 fast = self._stepped(slow, fast, found.weights)
                 measured = {name: value for name, value in found.statistics.items() if name not in statistics}
                 statistics, spiked, work = {**statistics, **measured}, spiked + found.spikes, work + found.work
         return Adapted(fast, Work(*work), finite(fast) & (spiked > 0), statistics)
-
-    def gradient(self, network: Network, taken: Parts, still: Params, fast: Params, support: Data) -> Found:
-        """The estimate of dE/dfast on some examples, with the statistics and the work of it."""
-        x, shown = network.signal(support.x), []
-        given = x
-        for stage in taken.stages:
-            x, one = stages.run(stage, still, fast, x, self.truncate)
-            shown.append(one)
-        said = outputs.spoken(taken.readout, self.output, still, fast, shown[-1], x, self.truncate)
-        window = outputs.Window(len(shown[-1].fields.z), _average(taken).last)
-        error = outputs.error(said.output, support.y, window, self.ways or 1)
-        weights, sent = said.pull(error)
-        back = said.back(error) if self.feedback in ("random", "learnt") else None
-        told = {}
-        if self.feedback == "generator":
-            told = self.generator.signals(still, given, shown[-1].fields.z, support.y, said.output.shape[-1])
-        for one in shown:
-            if not any(one.stage.owns(name) for name in fast):
-                continue
-            if one.stage.name in told:
-                signal = told[one.stage.name].reshape(one.fields.z.shape)
-            elif back is None:
-                signal = feedback.undelayed(sent, one.stage)
-            else:
-                matrix = still[f"{FEEDBACK}.{one.stage.name}"]
-                signal = feedback.broadcast(back, matrix.detach() if self.feedback == "random" else matrix)
-            if self.regularisation:
-                signal = signal + feedback.towards(one.fields.z, self.target_rate, self.regularisation)
-            weights |= one.pull(self.eligible(one, signal))
-        statistics = {name: value for one in shown for name, value in one.statistics.items()}
-        return Found(
-            weights,
-            {**statistics, **said.statistics},
-            feedback.spikes(shown),
-            online.work(fast, [(one.stage, one.fields.z) for one in shown], said.output),
-        )
 
     def _online(self, network: Network, taken: Parts, slow: Params, fast: Params, support: Data) -> tuple[Params, Tensor, Tensor]:
         """One pass over some examples chunk by chunk: the fast weights after it, the number of spikes, the work."""
@@ -227,10 +153,6 @@ class EProp(NamedTuple):
 
     def _stepped(self, slow: Params, fast: Params, gradient: Params) -> Params:
         return {name: value - step_size.of(PREFIX, self._sizes, slow, name) * gradient[name] for name, value in fast.items()}
-
-    def eligible(self, one: Shown, signal: Tensor) -> Tensor:
-        """What a learning signal at the spikes of a population means for its current: dE/dcurrent along its own membrane."""
-        return adjoint(*self.traced(one.neuron, one.fields), Signals(signal), one.stage.population.kernel).current
 
     def traced(self, neuron: Any, fields: Any) -> tuple[Any, Any]:
         """A population as its eligibility traces see it."""
@@ -259,8 +181,3 @@ class EProp(NamedTuple):
         axis = 1 if network.signal(support.x).timed else 0
         count = support.y.shape[0]
         return [Data(support.x.narrow(axis, i, 1), support.y[i : i + 1]) for i in range(count)]
-
-
-def _average(taken: Parts) -> TimeAverage:
-    """How the readout averages over time."""
-    return next((layer for _, layer in taken.readout if isinstance(layer, TimeAverage)), TimeAverage())

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from neurometa.core.layer import Spiking
-from neurometa.plasticity.stages import Parts, Shown, Stage
-from neurometa.types import Params
+from neurometa.core.learnt import Broadcast
+from neurometa.plasticity.stages import Stage
 
 FEEDBACKS = ("symmetric", "random", "learnt", "generator")
 """Kinds: the readout's weights transposed, a matrix of its own that is fixed or meta-learnt, or a network of its own."""
@@ -32,23 +32,22 @@ def drawn(shape: tuple[int, ...], outputs: int, generator: torch.Generator) -> T
     return torch.randn(outputs, *shape, generator=generator) / math.sqrt(math.prod(shape))
 
 
-def broadcast(error: Tensor, weights: Tensor) -> Tensor:
+def broadcast(error: Tensor, weights: Tensor) -> Broadcast:
     """Send an error (time, batch, out) to the neurons of a population: L_j[t] = sum over k of B_kj error_k[t].
 
     Args:
         error: dE/doutput, back through the readout's filter.
         weights: B, (outputs, *shape); an episode with fewer outputs uses the first rows.
-    Returns:
-        (time, batch, *shape).
     Source:
         Bellec et al. 2020, doi:10.1038/s41467-020-17236-y: broadcast alignment.
     """
-    rows = weights[: error.shape[-1]]
-    return (error @ rows.flatten(1)).unflatten(-1, rows.shape[1:])
+    return Broadcast(error, weights[: error.shape[-1]].flatten(1))
 
 
-def undelayed(sent: Tensor, stage: Stage) -> Tensor:
+def undelayed(sent: Tensor | Broadcast, stage: Stage) -> Tensor | Broadcast:
     """The gradient of a population's spikes from that of what it sends, which leaves one step later where there is a delay."""
+    if isinstance(sent, Broadcast):
+        return sent.later() if stage.population.delay else sent
     return torch.cat([sent[1:], torch.zeros_like(sent[:1])]) if stage.population.delay else sent
 
 
@@ -67,13 +66,3 @@ def towards(z: Tensor, target: float, strength: float) -> Tensor:
     """
     rate = z.mean((0, 1))
     return (strength * (rate - target) / (z.shape[0] * z.shape[1])).expand_as(z)
-
-
-def wired(parts: Parts, fast: Params) -> list[str]:
-    """Names of fast weights whose population the readout does not see, so that symmetric feedback does not reach them."""
-    return [name for name in fast for stage in parts.stages[:-1] if stage.owns(name)]
-
-
-def spikes(shown: list[Shown]) -> Tensor:
-    """Number of spikes of all populations."""
-    return torch.stack([one.fields.z.detach().sum() for one in shown]).sum()

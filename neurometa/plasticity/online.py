@@ -1,33 +1,18 @@
 """e-prop while the window runs: one chunk after another, each with what the ones before left in the traces."""
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from neurometa.core.layer import TimeAverage
 from neurometa.core.lowpass import lowpass
-from neurometa.plasticity import chunks, feedback, outputs
+from neurometa.plasticity import chunks, estimate, feedback, outputs
 from neurometa.plasticity.chunks import Memory
+from neurometa.plasticity.estimate import Found, Rule
 from neurometa.plasticity.feedback import FEEDBACK
 from neurometa.plasticity.stages import Parts, Stage, chained, detached
 from neurometa.types import Params, Signal
-
-
-class Found(NamedTuple):
-    """A gradient and what it took.
-
-    Attributes:
-        weights: dE/dw of every fast weight.
-        statistics: normalisation statistics that were measured.
-        spikes: number of spikes of all populations.
-        work: synaptic updates, trace updates and learning-signal operations.
-    """
-
-    weights: Params
-    statistics: Params
-    spikes: Tensor
-    work: Tensor
 
 
 class Progress(NamedTuple):
@@ -44,29 +29,6 @@ class Progress(NamedTuple):
     done: int
     memories: tuple[Memory, ...]
     u: Tensor | None
-
-
-class Rule(Protocol):
-    """What is asked of the rule."""
-
-    @property
-    def ways(self) -> int | None:
-        """Factor of the loss."""
-        ...
-
-    @property
-    def feedback(self) -> str:
-        """Kind of feedback."""
-        ...
-
-    @property
-    def truncate(self) -> bool:
-        """Whether traces are constant in the outer gradient."""
-        ...
-
-    def traced(self, neuron: object, fields: object) -> tuple[object, object]:
-        """A population as its traces see it."""
-        ...
 
 
 def chunk(rule: Rule, taken: Parts, still: Params, fast: Params, x: Tensor, y: Tensor, so_far: Progress) -> tuple[Found, Progress]:
@@ -87,7 +49,7 @@ def chunk(rule: Rule, taken: Parts, still: Params, fast: Params, x: Tensor, y: T
         state = so_far.memories[i].state if so_far.memories else {}
         inputs, one = chunks.forward(stage, still, fast, inputs, state)
         passed.append(one)
-    average = next((layer for _, layer in taken.readout if isinstance(layer, TimeAverage)), TimeAverage())
+    average = estimate.average(taken)
     u = _filtered(inputs, average.decay, so_far.u)
     layers = tuple((name, layer) for name, layer in taken.readout if not isinstance(layer, TimeAverage))
     moving = {name: value for name, value in fast.items() if any(name.startswith(f"{layer}.") for layer, _ in layers)}
@@ -104,8 +66,8 @@ def chunk(rule: Rule, taken: Parts, still: Params, fast: Params, x: Tensor, y: T
         found, traces = _learnt(rule, stage, one, still, to_u, error, average.decay, so_far.memories[i] if so_far.memories else None)
         weights |= _apart(found, fast)
         memories.append(Memory({name: value[-1] for name, value in one.fields._asdict().items()}, traces))
-    spikes = torch.stack([one.fields.z.detach().sum() for one in passed]).sum()
-    done = work(fast, [(stage, one.fields.z) for stage, one in zip(taken.stages, passed, strict=True)], output)
+    spikes = estimate.spikes([one.fields.z for one in passed])
+    done = estimate.work(fast, [(stage, one.fields.z) for stage, one in zip(taken.stages, passed, strict=True)], output)
     return Found(weights, {}, spikes, done), Progress(so_far.steps, so_far.done + len(x), tuple(memories), u[-1])
 
 
@@ -115,7 +77,7 @@ def _learnt(rule: Rule, stage: Stage, one: chunks.Passed, still: Params, to_u: T
     matrix = still.get(f"{FEEDBACK}.{stage.name}")
     signal = to_u
     if matrix is not None and rule.feedback != "symmetric":
-        signal = feedback.broadcast(error, matrix.detach() if rule.feedback == "random" else matrix)
+        signal = feedback.broadcast(error, matrix.detach() if rule.feedback == "random" else matrix).full(one.fields.z)
     neuron, fields = rule.traced(one.neuron, one.fields)
     shown = detached(one.presynaptic) if rule.truncate else one.presynaptic
     seen = chunks.Passed(neuron, fields, shown, one.before)
@@ -138,9 +100,3 @@ def _filtered(x: Tensor, kappa: float, before: Tensor | None) -> Tensor:
         return lowpass(x, kappa)
     into = torch.cat([x[:1] + kappa / (1 - kappa) * before, x[1:]])
     return lowpass(into, kappa)
-
-
-def work(fast: Params, populations: list[tuple[Stage, Tensor]], output: Tensor) -> Tensor:
-    """Operations of one update: a weight each, a trace a neuron and step, a product of each output and neuron a step."""
-    neurons = float(sum(z.numel() for stage, z in populations if any(stage.owns(name) for name in fast)))
-    return torch.tensor([float(sum(value.numel() for value in fast.values())), neurons, neurons * output.shape[-1]])

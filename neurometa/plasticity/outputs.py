@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from neurometa.core.layer import Flatten, Layer, Linear, TimeAverage
+from neurometa.core.learnt import Broadcast
 from neurometa.core.lowpass import lowpass
 from neurometa.plasticity.stages import Shown, chained, detached, measured
 from neurometa.types import Params, Signal
@@ -60,7 +61,7 @@ class Spoken(NamedTuple):
     """
 
     output: Tensor
-    pull: Callable[[Tensor], tuple[Params, Tensor]]
+    pull: Callable[[Tensor], tuple[Params, Tensor | Broadcast]]
     back: Callable[[Tensor], Tensor]
     statistics: Params
 
@@ -116,11 +117,11 @@ def _dense_spoken(layers: Any, params: Params, moving: Params, z: Tensor, back: 
     weight, flat = params[f"{name}.weight"], z.flatten(2)
     y = over.apply({}, Signal(flat @ weight.mT, True), {})[0].values + params.get(f"{name}.bias", 0)
 
-    def pull(error: Tensor) -> tuple[Params, Tensor]:
+    def pull(error: Tensor) -> tuple[Params, Broadcast]:
         arrived = back(error)
         sent = flat.detach() if constant else flat
         found = {f"{name}.weight": arrived.flatten(0, 1).mT @ sent.flatten(0, 1), f"{name}.bias": error.sum((0, 1))}
-        return {key: value for key, value in found.items() if key in moving}, (arrived @ weight).reshape(z.shape)
+        return {key: value for key, value in found.items() if key in moving}, Broadcast(arrived, weight)
 
     return Spoken(y, pull, back, {})
 

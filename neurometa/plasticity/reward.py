@@ -92,9 +92,9 @@ class RewardModulated(NamedTuple):
         pre, statistics = features(network, slow, support)
         x = pre * torch.rsqrt(pre.square().sum(-1, keepdim=True) + SMALL)
         right = F.one_hot(support.y, self.ways).to(x)
-        weight = self.learnt(slow, x, noise[EXPLORATION], [told(answer) for answer in right])
-        fast = {f"{READOUT}.weight": slow[SCALE].exp() * weight}
         shown = self.trials * len(x)
+        weight = self.learnt(slow, x, noise[EXPLORATION][:shown], [told(answer) for answer in right])
+        fast = {f"{READOUT}.weight": slow[SCALE].exp() * weight}
         work = Work.of(shown * weight.numel(), shown * weight.numel(), shown)
         return Adapted(fast, work, finite(fast) & (pre.detach() != 0).any(), statistics)
 

@@ -64,6 +64,24 @@ def parts(network: Any) -> Parts:
     return Parts(tuple(stages), tuple(pending))
 
 
+class Dense(NamedTuple):
+    """A stage whose fast weights are those of one dense layer and no other.
+
+    Attributes:
+        name: of the layer.
+        bias: whether its bias is fast, too.
+        x: what it was given, (time, batch, pre).
+    """
+
+    name: str
+    bias: bool
+    x: Tensor
+
+    def named(self, weight: Tensor, bias: Tensor) -> Params:
+        """A gradient under the names of the fast weights."""
+        return {f"{self.name}.weight": weight, **({f"{self.name}.bias": bias} if self.bias else {})}
+
+
 class Shown(NamedTuple):
     """A stage after it was run.
 
@@ -72,6 +90,7 @@ class Shown(NamedTuple):
         fields: the population's state over time, each field (time, batch, *shape).
         pull: gradient of the stage's fast weights from that of the current, (time, batch, *shape).
         statistics: normalisation statistics that the synapses measured.
+        dense: what learns where that is one dense layer in time, None elsewhere.
     """
 
     stage: Stage
@@ -79,6 +98,7 @@ class Shown(NamedTuple):
     fields: Any
     pull: Callable[[Tensor], Params]
     statistics: Params
+    dense: Dense | None
 
 
 def run(stage: Stage, params: Params, fast: Params, x: Signal, constant: bool = False) -> tuple[Signal, Shown]:
@@ -98,13 +118,14 @@ def run(stage: Stage, params: Params, fast: Params, x: Signal, constant: bool = 
     moving = {name: value for name, value in fast.items() if stage.owns(name) and not name.endswith(".recurrent")}
     statistics = measured(stage.synapses, {**params, **fast}, x)
     still = {**params, **statistics}
-    if _dense(stage, moving):
-        driven, pull = chained(stage.synapses, {**still, **moving}, x).values, _by_hand(stage, moving, x, constant)
+    dense = _dense(stage, moving, x, constant)
+    if dense is not None:
+        driven, pull = chained(stage.synapses, {**still, **moving}, x).values, _by_hand(dense)
     elif moving and not constant:
         driven, pull = torch.func.vjp(lambda weights: chained(stage.synapses, {**still, **weights}, x).values, moving)  # type: ignore[misc]
     else:
         driven, pull = chained(stage.synapses, {**still, **moving}, x).values, _nothing
-    if moving and constant and not _dense(stage, moving):
+    if moving and constant and dense is None:
         fixed, held = detached(still), Signal(x.values.detach(), x.timed)
         pull = torch.func.vjp(lambda weights: chained(stage.synapses, {**fixed, **weights}, held).values, detached(moving))[1]
     constants = own({**params, **fast}, stage.name)
@@ -112,26 +133,45 @@ def run(stage: Stage, params: Params, fast: Params, x: Signal, constant: bool = 
     neuron = stage.population.constants(constants)
     fields = type(neuron.rest(driven[0] if x.timed else driven))(**noted)
     learns = f"{stage.name}.recurrent" if f"{stage.name}.recurrent" in fast else None
-    return sent, Shown(stage, neuron, fields, _pulled(pull, x.timed, learns, neuron.output(fields), constant), statistics)
+    gradient = _pulled(pull, x.timed, learns, neuron.output(fields), constant)
+    return sent, Shown(stage, neuron, fields, gradient, statistics, dense if x.timed and learns is None else None)
 
 
-def _dense(stage: Stage, moving: Params) -> bool:
-    """Whether the stage is one dense layer behind nothing but a change of shape."""
+class Heard(NamedTuple):
+    """What the first populations with fast weights hear, which no update changes: `x`, and the stages before them as `shown`."""
+
+    x: Signal
+    shown: tuple[Shown, ...]
+
+
+def still(taken: Parts, params: Params, fast: Params, x: Signal) -> Heard:
+    """Run the stages before the first that has fast weights; arguments as for `run`."""
+    shown: list[Shown] = []
+    for stage in taken.stages:
+        if any(stage.owns(name) for name in fast):
+            break
+        x, one = run(stage, params, fast, x)
+        shown.append(one)
+    return Heard(x, tuple(shown))
+
+
+def _dense(stage: Stage, moving: Params, x: Signal, constant: bool) -> Dense | None:
+    """The stage as one dense layer behind nothing but a change of shape, if it is."""
     *before, (name, last) = stage.synapses or (("", Flatten()),)
-    return isinstance(last, Linear) and all(isinstance(layer, Flatten) for _, layer in before) and f"{name}.weight" in moving
+    alone = isinstance(last, Linear) and all(isinstance(layer, Flatten) for _, layer in before)
+    if not alone or f"{name}.weight" not in moving:
+        return None
+    shown = x.values.flatten(2 if x.timed else 1)
+    return Dense(name, f"{name}.bias" in moving, shown.detach() if constant else shown)
 
 
-def _by_hand(stage: Stage, moving: Params, x: Signal, constant: bool) -> Callable[[Tensor], tuple[Params]]:
+def _by_hand(dense: Dense) -> Callable[[Tensor], tuple[Params]]:
     """The gradient of one dense layer: an outer product, without the forward product that a general derivative would repeat."""
-    name = stage.synapses[-1][0]
 
     def pull(current: Tensor) -> tuple[Params]:
-        shown = x.values.flatten(2 if x.timed else 1)
-        rows, g = (shown.flatten(0, 1), current.flatten(0, 1)) if x.timed else (shown, current)
-        found = {f"{name}.weight": outer(g, rows.detach() if constant else rows)}
-        if f"{name}.bias" in moving:
-            found[f"{name}.bias"] = g.new_ones(len(g)) @ g
-        return (found,)
+        timed = dense.x.ndim > 2
+        rows, g = (dense.x.flatten(0, 1), current.flatten(0, 1)) if timed else (dense.x, current)
+        return (dense.named(outer(g, rows), g.sum(0)),)
 
     return pull
 

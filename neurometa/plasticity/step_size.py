@@ -8,8 +8,8 @@ from torch import Tensor
 from neurometa.core.network import READOUT
 from neurometa.types import Network, Params
 
-RATES = ("fixed", "learnt", "per-tensor", "per-parameter")
-"""Whose own a step size is: everyone's and fixed; everyone's, meta-learnt; each tensor's, meta-learnt; each weight's, meta-learnt."""
+RATES = ("fixed", "one", "learnt", "per-tensor", "per-parameter")
+"""Whose own a step size is: fixed; or meta-learnt, one for all, one for the readout and one for all else, each tensor's, each weight's."""
 
 
 class Sizes(NamedTuple):
@@ -30,9 +30,11 @@ class Sizes(NamedTuple):
 
 
 def slow(prefix: str, sizes: Sizes, moving: Params) -> Params:
-    """Logarithms of the learnt step sizes, called `<prefix>.log_rate`, with a weight's name behind where it has its own."""
+    """Logarithms of the learnt step sizes, called `<prefix>.log_rate`, with the name behind of what has its own."""
     if sizes.kind == "fixed":
         return {}
+    if sizes.kind == "one":
+        return {f"{prefix}.log_rate": torch.tensor(sizes.hidden).log()}
     if sizes.kind == "learnt":
         return {f"{prefix}.log_rate.{part}": torch.tensor(sizes.start(part)).log() for part in sorted({_part(name) for name in moving})}
     start = {name: torch.tensor(sizes.start(name)).log() for name in moving}
@@ -44,6 +46,8 @@ def of(prefix: str, sizes: Sizes, params: Params, name: str) -> Tensor | float:
     """The step size of a weight."""
     if sizes.kind == "fixed":
         return sizes.start(name)
+    if sizes.kind == "one":
+        return params[f"{prefix}.log_rate"].exp()
     return params[f"{prefix}.log_rate.{_part(name) if sizes.kind == 'learnt' else name}"].exp()
 
 
@@ -55,5 +59,5 @@ def unwritten(network: Network, params: Params, ways: int | None) -> Params:
     """A readout of zeros with `ways` rows, where the rule is to write one; empty where it is not."""
     if ways is None:
         return {}
-    like = next(iter(params.values()))
+    like = next(iter(params.values()), torch.zeros(()))  # a readout that stands alone, unwritten, has none
     return {f"{READOUT}.weight": like.new_zeros(ways, network.features), f"{READOUT}.bias": like.new_zeros(ways)}

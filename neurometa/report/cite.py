@@ -1,4 +1,4 @@
-"""BibTeX of what a run rests on: its rule, its outer loop, its data, and the sources of the chips on which it was estimated."""
+"""BibTeX of what a run rests on: its rule, outer loop and data, and the sources of the chips and cells of its estimate and evaluation."""
 
 import re
 import tomllib
@@ -22,13 +22,14 @@ def entries(folder: Path) -> tuple[dict[str, dict[str, Any]], list[str]]:
     config, found, missing = msgspec.to_builtins(run.experiment), {}, []
     for part in PARTS:
         kind = config[part]["kind"]
-        found |= known[part].get(kind, {})
+        found |= {key: known["works"][key] for key in known[part].get(kind, {}).get("works", ())}
         missing += [] if kind in known[part] else [f"{part} {kind}"]
     estimate = run.path / "estimate.json"
     names = {name for one in (read_json(estimate)["estimates"] if estimate.exists() else []) for name in _sources(one)}
+    names |= _cells(config["evaluation"]["cells"])
     for name in sorted(names & set(sources())):
         source = msgspec.to_builtins(sources()[name])
-        found[name] = {key: source[key] for key in ("title", "authors", "year", "doi", "arxiv", "url")}
+        found[name] = {key: source[key] for key in ("title", "authors", "year", "doi", "arxiv", "url", "note")}
     return {
         "neurometa": {"title": "neurometa", "authors": "The neurometa authors", "year": "", "note": f"version {__version__}"},
         **found,
@@ -43,6 +44,11 @@ def _sources(one: dict[str, Any]) -> set[str]:
         (f"{table}.{name}", figure) for table in ("energy", "time", "power", "limits") for name, figure in getattr(card, table, {}).items()
     ]
     return {name.strip() for key, figure in figures if key in used for name in figure.source.split(",")} - {"assumption", "recalled"}
+
+
+def _cells(kind: str) -> set[str]:
+    """Sources of the device constants of the cells in which a readout was judged."""
+    return set() if kind == "exact" else {name for figure in shipped()["pcm"].device.values() for name in figure.source.split(",")}
 
 
 def bibtex(works: dict[str, dict[str, Any]]) -> str:

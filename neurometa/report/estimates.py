@@ -162,10 +162,7 @@ def unavailable(answer: dict[str, Any]) -> list[str]:
 
 def _notes(answer: dict[str, Any]) -> list[str]:
     """What was counted; assumptions and what is left out, each once for the chips that it holds for."""
-    found = []
-    for run in answer["runs"]:
-        for phase, counts in run["counts"].items():
-            found.append(f"counted: {run['run']}, {phase}, mean of {counts['samples']}: {_counted(counts)}")
+    found = [line for run in answer["runs"] for line in _counted(run)]
     found += [f"assumed: {sentence}" for sentence in by_chips(answer, "notes")]
     found += [f"left out: {sentence}" for sentence in by_chips(answer, "left_out")]
     kinds = sorted({kind for one in answer["estimates"] for kind in one["kinds"]})
@@ -174,13 +171,25 @@ def _notes(answer: dict[str, Any]) -> list[str]:
     return [*found, f"kinds of number used: {', '.join(kinds)}; every one with its source: --json"]
 
 
-def _counted(counts: dict[str, Any]) -> str:
-    said = []
-    for what in _COUNTS:
-        if what in counts["total"]:
-            mean, ci95 = counts["total"][what]["mean"], counts["total"][what]["ci95"]
-            said.append(f"{mean:.4g}{f' ± {ci95:.2g}' if ci95 else ''} {what.replace('_', ' ')}")
-    return "; ".join(said) or "nothing"
+def _counted(run: dict[str, Any]) -> list[str]:
+    """One line a count: mean and 95 % interval, both phases beside each other."""
+    phases = [run["counts"][phase] for phase in _PHASES]
+    shown = [what for what in _COUNTS if any(what in counts["total"] for counts in phases)]
+    heads = [f"{sample} (of {counts['samples']})" for sample, counts in zip(_PHASES.values(), phases, strict=True)]
+    found = [f"counted: {run['run']:<25}{heads[0]:<26}{heads[1]}"]
+    for what in shown:
+        cells = [_count(counts["total"].get(what)) for counts in phases]
+        found.append(f"  {what.replace('_', ' '):<32}{cells[0]:<26}{cells[1]}".rstrip())
+    return [*found, ""]
+
+
+def _count(one: dict[str, float | None] | None) -> str:
+    """A mean and its interval in thousands, millions or billions."""
+    if one is None:
+        return "-"
+    scale, unit = next(((scale, unit) for scale, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")) if one["mean"] >= scale), (1, ""))  # type: ignore[operator]
+    spread = f" ± {_short(one['ci95'] / scale)}" if one["ci95"] else ""
+    return f"{_short(one['mean'] / scale)}{spread}{unit}"  # type: ignore[operator]
 
 
 def by_chips(answer: dict[str, Any], key: str) -> list[str]:

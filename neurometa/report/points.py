@@ -68,7 +68,7 @@ def read(folders: Sequence[Path]) -> list[Point]:
 def _of_run(folder: Path) -> list[Point]:
     if not (folder / "estimate.json").exists():
         raise UserError(
-            f"{folder} has no estimate.json: run `neurometa estimate {folder}` first (a published learner keeps none: train it)"
+            f"{folder} has no estimate.json: run `neurometa estimate {folder}` first (of a published learner it writes none: train it)"
         )
     summary, answer = read_json(folder / "summary.json"), read_json(folder / "estimate.json")
     config = tomllib.loads((folder / "config.toml").read_text(encoding="utf-8"))

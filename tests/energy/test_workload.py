@@ -92,16 +92,18 @@ def test_prototypes_show_each_example_once_and_write_the_readout():
 
 
 @pytest.mark.parametrize(
-    "rule", [STDP(2), SOEL(2, passes=2), RewardModulated(2, trials=3), Hebbian(2)], ids=lambda rule: type(rule).__name__
-)
-def test_local_rules_show_each_example_once_and_report_what_they_did(rule):
+    ("rule", "times"), [(STDP(2), 1), (SOEL(2, passes=2), 2), (RewardModulated(2, trials=3), 3), (Hebbian(2), 1)],
+    ids=lambda x: type(x).__name__,
+)  # fmt: skip
+def test_local_rules_show_each_example_as_often_as_they_learn_from_it_and_report_what_they_did(rule, times):
     spiking = averaged_last(mlp_network((1, 4, 4), (8,), neuron=LIVELY, steps=STEPS))
     learner = Learner(spiking, rule, Direct(STEPS))
     found = measure(learner, learner.init(torch.Generator().manual_seed(0)), TASK, 3, torch.Generator().manual_seed(1))
-    assert (found.adaptation.rule, found.adaptation.windows) == ("local", 2)
+    assert (found.adaptation.rule, found.adaptation.windows) == ("local", 2 * times)
     work = means(found.adaptation.layers[LEARNING])
     assert work.synaptic_updates > 0
     assert work.trace_updates > 0
+    assert found.adaptation.total.dense_macs > 0
     assert work.optimiser_macs == 0
     assert found.adaptation.total.spikes > 0
 

@@ -41,6 +41,7 @@ def test_every_field_reaches_the_rule() -> None:
             "norm1 of kind Norm",
         ),
         ({"plasticity": {"kind": "eprop", "fast": ["nothing"]}}, "matches no parameter"),
+        ({"plasticity": {"kind": "bptt", "hidden_rate": 0.1, "rates": "learnt"}}, "one rate for all"),
         ({"plasticity": {"kind": "eprop", "feedback": "learnt"}, "estimator": {"kind": "first-order"}}, "feedback learnt no gradient"),
         ({"network": {**SMALL, "neuron": {"kind": "lif", "beta": 0.1}}}, "unknown key network.neuron.beta"),
         ({"network": {**SMALL, "last": 5}}, "window of 4 steps"),

@@ -92,7 +92,7 @@ def test_a_comparison_says_first_how_its_sides_differ(run, twin):
 
 def test_a_comparison_says_how_many_times_as_much_and_whether_that_crosses_one(run, twin):
     answer = ask([run, twin], ("loihi1-davies2018", "digital45-int8", "h200"))
-    (same, own) = (one for one in answer["ratios"] if one["phase"] == "inference")
+    (own, same) = (one for one in answer["ratios"] if one["phase"] == "inference")
     energy = {(one["side"], one["chip"]): one["energy_nj"] for one in answer["estimates"] if one["phase"] == "inference"}
     assert (same["kind"], same["chips"]) == ("same chip", ["digital45-int8", "digital45-int8"])
     assert (own["kind"], own["chips"]) == ("own chips", ["loihi1-davies2018", "digital45-int8"])
@@ -102,19 +102,33 @@ def test_a_comparison_says_how_many_times_as_much_and_whether_that_crosses_one(r
         assert one["verdict"] == ("less" if a["high"] < b["low"] else "more" if a["low"] > b["high"] else "undecided")
     lines = estimates.lines(answer)
     assert lines[1].startswith("inference: A / B = ")
-    assert "both on digital45-int8, a lower bound" in lines[1]
+    assert "(A on loihi1-davies2018; B on digital45-int8, a lower bound)" in lines[1]
+    assert "(both on digital45-int8, a lower bound)" in lines[2]
     assert any("the published break-even of 5.7 %" in line for line in lines)
 
 
 def test_lower_bounds_are_marked(run):
     answer = ask([run], ("loihi1-davies2018", "digital45-int8", "h200-bf16"))
     assert {one["chip"]: one["lower_bound"] for one in answer["estimates"]} == {"loihi1": False, "digital45": True, "h200": True}
-    said = [line for line in estimates.lines(answer) if line.startswith("  ")]
+    lines = estimates.lines(answer)
+    counted = next(i for i, line in enumerate(lines) if line.startswith("counted: "))
+    said = [line for line in lines[:counted] if line.startswith("  ")]
     assert {line.split()[0]: ">=" in line for line in said if not line.startswith("  chip")} == {
         "loihi1": False,
         "digital45": True,
         "h200": True,
     }
+
+
+def test_counts_stand_one_a_line_both_phases_beside_each_other(run):
+    answer = ask([run], ["loihi1"])
+    lines = estimates.lines(answer)
+    start = next(i for i, line in enumerate(lines) if line.startswith("counted: tiny"))
+    assert lines[start].split("  ")[-1].strip() == "one support set (of 3)"
+    shown = {line[:32].strip(): line[32:].split() for line in lines[start + 1 : lines.index("", start)]}
+    mean = answer["runs"][0]["counts"]["inference"]["total"]["spikes"]["mean"]
+    assert float(shown["spikes"][0]) == pytest.approx(mean, rel=0.01)
+    assert shown["weight writes"][0] == "-"
 
 
 def test_two_learners_of_one_name_are_two_sides(run):

@@ -46,6 +46,19 @@ def test_a_published_learner_cannot_be_resumed(published):
         session.resume(published, None, Silent())
 
 
+def test_an_estimate_is_published_with_its_learner(finished, tmp_path):
+    one = {"chip": "loihi1", "energy_nj": {"low": 1.0, "value": 1.23456789, "high": 2.0}}
+    kept = finished.path / "estimate.json"
+    folder.write_json(kept, {"schema": 1, "estimates": [one], "runs": [{"run": "tiny", "path": str(finished.path)}]})
+    try:
+        out = publish.publish(finished, tmp_path / "trained" / "tiny")
+    finally:
+        kept.unlink()
+    found = json.loads((out / "estimate.json").read_text())
+    assert found["runs"] == [{"run": "tiny", "path": str(out)}]
+    assert found["estimates"][0]["energy_nj"]["value"] == 1.23457
+
+
 def test_publishing_again_replaces_what_was_published(published, finished):
     before = {file: file.read_bytes() for file in published.path.rglob("*") if file.is_file()}
     publish.publish(finished, published.path)

@@ -31,6 +31,16 @@ def test_a_run_that_began_elsewhere_resumes_and_is_evaluated(experiment, finishe
     assert summary["accuracy"]["mean"] > 0
 
 
+def test_dense_layers_that_convolutions_have_in_addition_are_drawn(experiment, tmp_path):
+    conv = {"network": {"kind": "conv", "channels": [4, 6], "strides": [2, 2], "pools": [1, 1]}, "training.steps": 1}
+    run, _ = session.start(experiment(conv), tmp_path, None, Silent())
+    trained = checkpoint.read(run.checkpoint).parameters()
+    wider = {**conv, "network": {**conv["network"], "features": "spikes", "hidden": [5]}, "training.start": str(run.path)}
+    begun = build.trainer(experiment(wider), None).parameters()
+    assert torch.equal(begun["conv2.weight"], trained["conv2.weight"])
+    assert begun["linear3.weight"].shape[0] == 5
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [({"network.widths": [13]}, "linear1.weight"), ({"network.widths": [12, 5]}, "no such weight"), ({}, "not a folder")],

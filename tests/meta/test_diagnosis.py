@@ -1,5 +1,7 @@
 """A failed adaptation names rule, layer and step."""
 
+import math
+
 import pytest
 import torch
 
@@ -52,8 +54,32 @@ def test_rules_of_the_readout_name_silence_and_the_example_after_which_they_brok
     params = learner.init(torch.Generator().manual_seed(0))
     scale = next(name for name in params if name.endswith(("log_scale", "coefficient")))
     name = type(rule).__name__.lower()
-    with pytest.raises(UserError, match=rf"rule {name}: fast weights of readout are not finite after example \d+ of"):
+    with pytest.raises(UserError, match=rf"rule {name}: fast weights of readout are not finite after (example|trial) 1 of"):
         evaluate(learner, {**params, scale: torch.full_like(params[scale], 1e308 * 10)}, TASK, 4, torch.Generator().manual_seed(1))
     silent = {**params, "linear1.weight": torch.zeros_like(params["linear1.weight"])}
     with pytest.raises(UserError, match=rf"rule {name}: no neuron spiked in the support set"):
         evaluate(learner, silent, TASK, 4, torch.Generator().manual_seed(1))
+
+
+CONSTANTS = {"stdp": "stdp.log_a2_plus", "soel": "soel.log_rate", "rewardmodulated": "reward.log_rate", "hebbian": "hebbian.coefficient"}
+
+
+@pytest.mark.parametrize("rule", [STDP(2, passes=3), SOEL(2), RewardModulated(2), Hebbian(2)], ids=lambda rule: type(rule).__name__)
+def test_a_constant_without_bound_ends_the_episode_of_every_rule_of_the_readout(rule) -> None:
+    network = averaged_last(mlp_network((1, 4, 4), (8,), neuron=LIVELY, steps=6, outputs=None))
+    learner = Learner(network, rule, Direct(6))
+    params = learner.init(torch.Generator().manual_seed(0))
+    name = type(rule).__name__.lower()
+    params[CONSTANTS[name]] = torch.full_like(params[CONSTANTS[name]], math.inf)
+    with pytest.raises(UserError, match=rf"rule {name}: fast weights of readout are not finite after (example|trial) \d+ of"):
+        evaluate(learner, params, TASK, 4, torch.Generator().manual_seed(1))
+
+
+def test_a_rule_that_tries_again_and_again_names_the_trial_that_broke_it() -> None:
+    network = averaged_last(mlp_network((1, 4, 4), (8,), neuron=LIVELY, steps=6, outputs=None))
+    learner = Learner(network, RewardModulated(2, trials=30), Direct(6))
+    params = learner.init(torch.Generator().manual_seed(0))
+    params["reward.log_rate"] = torch.tensor(1.7e308).log()  # one such step is still finite
+    params["reward.log_greed"] = torch.tensor(-1000.0)
+    with pytest.raises(UserError, match=r"after trial ([2-9]|[12]\d) of"):
+        evaluate(learner, params, TASK, 4, torch.Generator().manual_seed(1))

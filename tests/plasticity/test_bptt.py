@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from neurometa.core.layer import Linear
 from neurometa.core.network import READOUT, Stack, conv_network, mlp_network
-from neurometa.plasticity.bptt import BPTT, RATE
+from neurometa.plasticity.bptt import BPTT
 from neurometa.types import Data, Params
 from tests import oracles
 from tests.small import LIVELY, Switches
@@ -48,20 +48,40 @@ def test_a_learnt_rate_is_used_in_place_of_the_fixed_one(generator: torch.Genera
     params, support = linear_problem()
     rule = BPTT(3, 0.2, "learnt")
     slow = rule.slow(READOUT_ALONE, params, generator)
-    assert list(slow) == [RATE]
-    assert float(slow[RATE].exp()) == pytest.approx(0.2)
-    slow[RATE] = torch.tensor(math.log(0.9))
+    assert list(slow) == ["bptt.log_rate"]
+    assert float(slow["bptt.log_rate"].exp()) == pytest.approx(0.2)
+    slow["bptt.log_rate"] = torch.tensor(math.log(0.9))
     equal(rule.adapt(READOUT_ALONE, {**params, **slow}, support).fast, descend(params, support, 3, 0.9, 0.9))
+
+
+def test_the_readout_and_every_tensor_below_it_begin_with_rates_of_their_own(generator: torch.Generator) -> None:
+    network = mlp_network((6,), (8,), neuron=LIVELY, steps=4, outputs=3)
+    params = network.init(generator)
+    slow = BPTT(1, 0.2, "per-tensor", hidden_rate=0.05).slow(network, params, generator)
+    expected = {"linear1.weight": 0.05, "linear1.bias": 0.05, "readout.weight": 0.2, "readout.bias": 0.2}
+    assert {name: float(value.exp()) for name, value in slow.items()} == pytest.approx(
+        {f"bptt.log_rate.{k}": v for k, v in expected.items()}
+    )
+    support = Data(torch.rand(6, 6, generator=generator), torch.arange(6) % 3)
+    slow["bptt.log_rate.linear1.weight"] = torch.tensor(0.5).log()
+    learnt = BPTT(1, 0.2, "per-tensor", hidden_rate=0.05).adapt(network, {**params, **slow}, support).fast
+    assert int(network.run(params, network.signal(support.x)).z["lif1"].sum()) > 0, "a silent network moves nothing"
+    for name, rate in {**expected, "linear1.weight": 0.5}.items():
+        alone = BPTT(1, rate).adapt(network, params, support).fast
+        torch.testing.assert_close(learnt[name], alone[name])
+    fixed = BPTT(1, 0.2, hidden_rate=0.05).adapt(network, params, support).fast
+    torch.testing.assert_close(fixed["linear1.bias"], BPTT(1, 0.05).adapt(network, params, support).fast["linear1.bias"])
+    torch.testing.assert_close(fixed["readout.bias"], learnt["readout.bias"])
 
 
 def test_every_weight_has_a_rate_of_its_own(generator: torch.Generator) -> None:
     params, support = linear_problem()
     rule = BPTT(3, 0.2, "per-parameter")
     slow = rule.slow(READOUT_ALONE, params, generator)
-    assert {name: value.shape for name, value in slow.items()} == {f"{RATE}.{name}": value.shape for name, value in params.items()}
+    assert {name: value.shape for name, value in slow.items()} == {f"bptt.log_rate.{name}": value.shape for name, value in params.items()}
     assert all(torch.allclose(value.exp(), torch.tensor(0.2)) for value in slow.values())
     rates = [np.random.default_rng(1).uniform(0.1, 1.5, params[name].shape) for name in ("readout.weight", "readout.bias")]
-    slow = {f"{RATE}.readout.weight": torch.tensor(np.log(rates[0])), f"{RATE}.readout.bias": torch.tensor(np.log(rates[1]))}
+    slow = {"bptt.log_rate.readout.weight": torch.tensor(np.log(rates[0])), "bptt.log_rate.readout.bias": torch.tensor(np.log(rates[1]))}
     equal(rule.adapt(READOUT_ALONE, {**params, **slow}, support).fast, descend(params, support, 3, *rates))
 
 
@@ -111,7 +131,7 @@ def test_only_what_the_patterns_name_moves(patterns: tuple[str, ...], names: set
     assert set(fast) == names
     assert all(not torch.equal(fast[name], params[name]) for name in names)
     rates = BPTT(2, 0.3, "per-parameter", patterns).slow(network, params, torch.Generator())
-    assert set(rates) == {f"{RATE}.{name}" for name in names}
+    assert set(rates) == {f"bptt.log_rate.{name}" for name in names}
 
 
 @pytest.mark.parametrize("rates", ["fixed", "learnt", "per-parameter"])
@@ -170,5 +190,13 @@ def test_from_zero_a_step_moves_a_row_alike_whatever_the_number_of_classes(ways:
 def test_every_row_written_from_zero_has_the_same_rates() -> None:
     network = mlp_network((1, 4, 4), (10, 8), neuron=LIVELY, steps=5, outputs=None)
     rates = BPTT(2, 0.3, "per-parameter", ways=3).slow(network, network.init(torch.Generator()), torch.Generator())
-    assert rates[f"{RATE}.readout.weight"].shape == (1, 8)
-    assert rates[f"{RATE}.linear1.weight"].shape == (10, 16)
+    assert rates["bptt.log_rate.readout.weight"].shape == (1, 8)
+    assert rates["bptt.log_rate.linear1.weight"].shape == (10, 16)
+
+
+def test_an_unwritten_readout_that_stands_alone_has_rates(generator: torch.Generator) -> None:
+    alone = Stack((6,), ((READOUT, Linear(None)),), vmappable=True)
+    rates = BPTT(1, 0.3, "per-tensor", ("readout.*",), ways=2).slow(alone, alone.init(generator), generator)
+    assert {name: float(value.exp()) for name, value in rates.items()} == pytest.approx(
+        {"bptt.log_rate.readout.weight": 0.3, "bptt.log_rate.readout.bias": 0.3}
+    )

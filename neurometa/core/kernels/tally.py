@@ -9,27 +9,44 @@ import numpy as np
 BITS = 31
 """Steps that one word holds; the sign bit stays free."""
 
+BLOCK = 1024
+"""Neurons read at a time, about and over the whole window, so that what was read a step before still lies in the first-level cache."""
 
-@numba.njit(cache=True)
-def look(z, v, words, by_position, by_neuron, changed):
+
+@numba.njit(cache=True, error_model="numpy")
+def look(z, v, threshold, words, by_position, by_neuron, changed):
     """Note spikes and changes of a window.
 
     Args:
-        z: spikes, (steps, samples, neurons).
+        z: spikes, (steps, samples, neurons); no steps where a neuron spikes just when its potential is above `threshold`: then the
+            potentials alone are read, which takes half as long.
         v: potentials of the same shape; no steps where they are not wanted.
-        words: int32 of zeros, (words, samples, neurons); bit t % 31 of word t // 31 is set where z[t] is not zero.
+        threshold: a number of v's type.
+        words: int32, (words, samples, neurons), filled: bit t % 31 of word t // 31 is set where z[t] is not zero.
         by_position: int32 of zeros, (samples, positions): spikes over the window and the channels of a position.
         by_neuron: int32 of zeros, (neurons,): spikes over the window and all samples.
         changed: int64 of zeros, (samples,): how often v[t] != v[t-1] for t >= 1.
     """
-    counts = np.empty(z.shape[2], np.int32)
-    for b in range(z.shape[1]):
-        for t in range(z.shape[0]):
-            _mark(z[t, b], words[t // BITS, b], np.int32(1) << np.int32(t % BITS))
-        for k in range(words.shape[0]):
-            _gather(words[k, b], counts, by_neuron, by_position[b])
-        for t in range(1, v.shape[0]):
-            changed[b] += _differing(v[t, b], v[t - 1, b])
+    neurons, by_potential = words.shape[2], len(z) == 0
+    channels = neurons // by_position.shape[1]
+    block = max(1, BLOCK // channels) * channels
+    counts = np.empty(block, np.int32)
+    for b in range(words.shape[1]):
+        for start in range(0, neurons, block):
+            stop = min(start + block, neurons)
+            for t in range(max(len(z), len(v))):
+                row, bit = words[t // BITS, b, start:stop], np.int32(1) << np.int32(t % BITS)
+                if t % BITS == 0:
+                    row[:] = 0
+                if by_potential:
+                    _mark_above(v[t, b, start:stop], threshold, row, bit)
+                else:
+                    _mark(z[t, b, start:stop], row, bit)
+                if 0 < t < len(v):
+                    changed[b] += _differing(v[t, b, start:stop], v[t - 1, b, start:stop])
+            for k in range(words.shape[0]):
+                places = by_position[b, start // channels : stop // channels]
+                _gather(words[k, b, start:stop], counts, by_neuron[start:stop], places)
 
 
 @numba.njit(cache=True)
@@ -40,20 +57,30 @@ def _mark(now, row, bit):
 
 
 @numba.njit(cache=True)
+def _mark_above(now, threshold, row, bit):
+    """The same by the potential, compared as the scan compares it."""
+    for i in range(len(now)):
+        row[i] |= bit if now[i] - threshold > 0 else np.int32(0)
+
+
+@numba.njit(cache=True)
 def _gather(row, counts, by_neuron, by_position):
-    """Add the number of bits set, by neuron and by position."""
+    """Add the number of bits set, by neuron and by position; all of it in 32 bits, so that it becomes vector instructions."""
     for i in range(len(row)):
-        x = np.uint32(row[i])
-        x -= (x >> np.uint32(1)) & np.uint32(0x55555555)
-        x = (x & np.uint32(0x33333333)) + ((x >> np.uint32(2)) & np.uint32(0x33333333))
-        x = (x + (x >> np.uint32(4))) & np.uint32(0x0F0F0F0F)
-        counts[i] = np.int32((x * np.uint32(0x01010101) >> np.uint32(24)) & np.uint32(0xFF))  # the product is one of 64 bits
+        x = row[i]
+        x -= (x >> np.int32(1)) & np.int32(0x55555555)
+        x = (x & np.int32(0x33333333)) + ((x >> np.int32(2)) & np.int32(0x33333333))
+        x = (x + (x >> np.int32(4))) & np.int32(0x0F0F0F0F)
+        x += x >> np.int32(8)
+        x += x >> np.int32(16)
+        counts[i] = x & np.int32(0x3F)
         by_neuron[i] += counts[i]
     channels = len(row) // len(by_position)
     for p in range(len(by_position)):
+        part = counts[p * channels : (p + 1) * channels]
         total = np.int32(0)
-        for i in range(p * channels, (p + 1) * channels):
-            total += counts[i]
+        for i in range(len(part)):
+            total += part[i]
         by_position[p] += total
 
 
