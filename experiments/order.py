@@ -65,8 +65,8 @@ def main() -> None:
     torch.set_num_threads(1)
     run = folder.open_run(asked.run)
     rule, question = run.experiment.plasticity, build.question(run.experiment)
-    if not isinstance(rule, config.EProp) or rule.chunk:
-        raise SystemExit(f"{asked.run} learns otherwise, plasticity eprop without chunk expected: give such a learner")
+    if not isinstance(rule, config.EProp) or rule.chunk or rule.rates == "fixed":
+        raise SystemExit(f"{asked.run} learns otherwise, eprop with learnt rates and without chunk expected: give such a learner")
     single = msgspec.structs.replace(run.experiment, plasticity=msgspec.structs.replace(rule, examples="single"))
     episodes = build.unseen(run.experiment, question, asked.data).sample(torch.Generator().manual_seed(asked.seed), asked.episodes)
     params = checkpoint.read(run.checkpoint).parameters()

@@ -16,18 +16,33 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from neurometa.core.loss import regression
 from neurometa.experiment import build, checkpoint, folder
 from neurometa.experiment.build import Question
 from neurometa.experiment.folder import Run
-from neurometa.meta.evaluate import evaluate
+from neurometa.meta.adapt import outcomes
+from neurometa.meta.learner import Learner
+
+AT_ONCE = 10
+"""Episodes that are drawn and judged together."""
 
 
-def judged(run: Run, asked: Question, episodes: int, seed: int, data: Path | None) -> Tensor:
-    """Accuracy in percent, or mean squared error, of each episode after the learner adapted to it."""
-    learner = build.learner(run.experiment, asked.ways)
-    params, task = checkpoint.read(run.checkpoint).parameters(), build.unseen(run.experiment, asked, data)
-    measured = evaluate(learner, params, task, episodes, torch.Generator().manual_seed(seed), lambda *_: None)
-    return (1.0 if build.regression(run.experiment.task) else 100.0) * torch.as_tensor(measured.after)
+@torch.no_grad()
+def judged(runs: list[Run], asked: Question, episodes: int, seed: int, data: Path | None) -> list[Tensor]:
+    """Accuracy in percent, or squared error, of each episode after each learner adapted to it; every episode is drawn once, for all."""
+    task, generator = build.unseen(runs[0].experiment, asked, data), torch.Generator().manual_seed(seed)
+    learners = [build.learner(run.experiment, asked.ways) for run in runs]
+    params = [checkpoint.read(run.checkpoint).parameters() for run in runs]
+    found: list[list[Tensor]] = [[] for _ in runs]
+    for first in range(0, episodes, AT_ONCE):
+        drawn = task.sample(generator, min(AT_ONCE, episodes - first))
+        for values, learner, slow in zip(found, learners, params, strict=True):
+            shown = learner.encode(drawn, torch.Generator().manual_seed(seed + 1 + first))
+            outcome = outcomes(learner, Learner.adapt, slow, shown)
+            if not bool(outcome.finite.all()):
+                raise SystemExit("weights are not finite after adaptation: a diverged learner has no accuracy to compare")
+            values.append(outcome.loss if regression(drawn.query.y) else 100.0 * outcome.accuracy)
+    return [torch.cat(values) for values in found]
 
 
 def spread(values: Tensor) -> dict[str, float]:
@@ -51,7 +66,7 @@ def main() -> None:
     if len({(run.experiment.task, run.experiment.encoding) for run in runs}) > 1:
         raise SystemExit("two runs of different tasks or encodings given, the same expected: their episodes would not be the same")
     question = Question(asked.ways, asked.shots, asked.queries)
-    first, second = (judged(run, question, asked.episodes, asked.seed, asked.data) for run in runs)
+    first, second = judged(runs, question, asked.episodes, asked.seed, asked.data)
     found = {str(path): spread(values) for path, values in zip(asked.runs, (first, second), strict=True)}
     what = "mse" if build.regression(runs[0].experiment.task) else "accuracy"
     sys.stdout.write(json.dumps({what: found, "difference": spread(first - second), "episodes": asked.episodes}, indent=2) + "\n")

@@ -19,6 +19,11 @@ def descending(rule: config.BPTT | config.EProp, net: Network, ways: int) -> Pla
         UserError: it would move nothing, cannot work on this network, or has a rate that nothing would use.
     """
     _refuse_still(rule, net)
+    if rule.hidden_rate is not None and all(pattern.startswith(f"{READOUT}.") for pattern in rule.fast):
+        raise UserError(
+            f"plasticity.hidden_rate = {rule.hidden_rate} given, but plasticity.fast names the readout alone: "
+            "leave hidden_rate out, or name weights below the readout in fast"
+        )
     written = ways if rule.head == "zero" else None
     if isinstance(rule, config.BPTT):
         if rule.hidden_rate is not None and rule.rates == "learnt":

@@ -28,6 +28,8 @@ def publish(run: Run, out: Path) -> Path:
     if out.exists() and ((out / "environment.json").exists() or not out.is_dir()):
         raise UserError(f"{out} is a run folder or a file, which is not overwritten: choose another folder with --out")
     summary = folder.read_json(run.summary)
+    for old in [out / "estimate.json", *(out / "evaluations").glob("*.json")]:
+        old.unlink(missing_ok=True)
     atomic.replace(out / "checkpoint.safetensors", content)
     atomic.replace(out / "config.toml", load.dump(run.experiment).encode())
     folder.write_json(out / "summary.json", _moved(summary, run.path, out))

@@ -42,11 +42,12 @@ def refuse(experiment: config.Experiment) -> None:
         return
     if isinstance(net.neuron, config.ReLU):
         raise UserError(f"plasticity {kind} needs the times of spikes, neuron relu has none: choose neuron lif, or plasticity hebbian")
-    if net.features != "spikes":
+    dense = isinstance(net, config.Conv) and bool(net.hidden)
+    if net.features != "spikes" and not dense:
         raise UserError(
             f"plasticity {kind} needs spikes before the readout, network.features = 'current' has none: choose features 'spikes'"
         )
-    if net.normalise_features:
+    if net.normalise_features and not dense:
         raise UserError(
             f"plasticity {kind} needs spikes, network.normalise_features makes numbers of them: choose normalise_features false"
         )

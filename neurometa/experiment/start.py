@@ -17,7 +17,8 @@ def parameters(experiment: config.Experiment, network: Network) -> Params:
     """The weights and running statistics with which `training.start` replaces those drawn from the seed; none where it names nothing.
 
     Constants of the other learner's rule stay behind. A readout is taken over where both have one for as many classes; else it is drawn,
-    as are the dense layers that `network.hidden` adds to convolutions which the other learner has without them.
+    as are the dense layers that `network.hidden` adds to convolutions which the other learner has without them; the statistics of the
+    normalisation before them are not taken over, as it sees each step and not an average over time.
 
     Raises:
         UserError: no such learner, or its network is another one.
@@ -28,7 +29,7 @@ def parameters(experiment: config.Experiment, network: Network) -> Params:
     found = checkpoint.read(folder.open_run(Path(path)).checkpoint).parameters()
     own = network.init(torch.Generator())
     body = [name for name in own if not name.startswith(f"{READOUT}.")]
-    added = _added(experiment, found)
+    added = _added(experiment, network, found)
     wrong = [n for n in body if n.rpartition(".")[0] not in added and (n not in found or found[n].shape != own[n].shape)]
     if wrong:
         given = tuple(found[wrong[0]].shape) if wrong[0] in found else "no such weight"
@@ -37,14 +38,17 @@ def parameters(experiment: config.Experiment, network: Network) -> Params:
             "start from a learner of the same network, or make network the same as in its config.toml"
         )
     kept = {name: value for name, value in found.items() if name in own and own[name].shape == value.shape}
-    running = {name: value for name, value in found.items() if name.endswith(STATISTICS)}
+    running = {n: value for n, value in found.items() if n.endswith(STATISTICS) and not (added and n.startswith("features."))}
     return kept | {name: value for name, value in running.items() if f"{name.rpartition('.')[0]}.gain" in own}
 
 
-def _added(experiment: config.Experiment, found: Params) -> set[str]:
-    """Dense layers behind the convolutions, where the other learner has none of them."""
+def _added(experiment: config.Experiment, network: Network, found: Params) -> set[str]:
+    """Dense layers behind the convolutions and their neurons, where the other learner has none of them."""
     net = experiment.network
     if not isinstance(net, config.Conv):
         return set()
-    names = {f"linear{len(net.channels) + i}" for i in range(1, len(net.hidden) + 1)}
-    return set() if any(f"{name}.weight" in found for name in names) else names
+    numbers = [str(len(net.channels) + i) for i in range(1, len(net.hidden) + 1)]
+    if any(f"linear{number}.weight" in found for number in numbers):
+        return set()
+    layers = {name.rpartition(".")[0] for name in network.init(torch.Generator())}
+    return {layer for layer in layers if layer.lstrip("abcdefghijklmnopqrstuvwxyz-_") in numbers}

@@ -61,6 +61,8 @@ def test_an_estimate_is_published_with_its_learner(finished, tmp_path):
 
 def test_publishing_again_replaces_what_was_published(published, finished):
     before = {file: file.read_bytes() for file in published.path.rglob("*") if file.is_file()}
+    for old in ("estimate.json", "evaluations/old-1.json"):
+        (published.path / old).write_text("{}")
     publish.publish(finished, published.path)
     assert {file: file.read_bytes() for file in published.path.rglob("*") if file.is_file()} == before
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from neurometa.errors import UserError
-from neurometa.experiment import build, checkpoint, session
+from neurometa.experiment import build, checkpoint, session, start
 from neurometa.experiment.progress import Silent
 
 
@@ -39,6 +39,20 @@ def test_dense_layers_that_convolutions_have_in_addition_are_drawn(experiment, t
     begun = build.trainer(experiment(wider), None).parameters()
     assert torch.equal(begun["conv2.weight"], trained["conv2.weight"])
     assert begun["linear3.weight"].shape[0] == 5
+
+
+def test_what_they_normalise_is_measured_anew_and_their_learnt_constants_are_drawn(experiment, tmp_path):
+    learnt = {"kind": "lif", "decay": {"kind": "learnt", "start": 0.5}}
+    shape = {"kind": "conv", "channels": [4, 6], "strides": [2, 2], "pools": [1, 1]}
+    net = {**shape, "features": "spikes", "normalise_features": True, "neuron": learnt}
+    run, _ = session.start(experiment({"network": net, "training.steps": 1}), tmp_path, None, Silent())
+    assert "features.mean" in checkpoint.read(run.checkpoint).parameters()
+    wider = {"network": {**net, "hidden": [5]}, "training.start": str(run.path)}
+    made = experiment(wider)
+    begun = start.parameters(made, build.learner(made, 3).network)
+    assert "features.mean" not in begun
+    assert "norm1.mean" in begun
+    assert not any(name.startswith("lif3.") for name in begun)
 
 
 @pytest.mark.parametrize(
