@@ -29,7 +29,7 @@ def main() -> None:
 
 
 def raster(episode: Drawn, kind: Kind) -> Figure:
-    """Spikes of every population over the support, shown several times, and ten queries."""
+    """Spikes of every population over the support, shown several times, and of about half of the queries."""
     queries = np.arange(0, episode.query.shape[1], max(1, episode.query.shape[1] // 10))
     episode = episode._replace(query=episode.query[:, queries], asked=episode.asked[:, queries])
     sent = features(bundles.read(FEATURES), episode.pictures, lambda _: None)
@@ -48,9 +48,10 @@ def raster(episode: Drawn, kind: Kind) -> Figure:
             for turn in range(kind.shown.passes + 1):
                 said = f"pass {turn + 1}" if turn < kind.shown.passes else "queries, without teacher"
                 ax.text(turn * WAYS * kind.shown.period + 2, size + 1, said, fontsize=12, color=MUTED, va="bottom")
+        if name == ROWS[-1][0]:
+            ax.set_xticks(range(0, len(spikes[name]) + 1, 60))
+            ax.set_xlabel("time step", fontsize=12, color=INK)
         top += height + 8
-    ax.set_xticks(range(0, len(spikes["out"]) + 1, 60))
-    ax.set_xlabel("time step", fontsize=12, color=INK)
     return figure
 
 

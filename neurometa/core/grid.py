@@ -38,15 +38,18 @@ def on_grid(weight: Tensor, factor: Tensor | None, bits: int) -> Tensor:
     return weight + (tried.index_select(0, best.reshape(1))[0] / scale - found)
 
 
-@torch.no_grad()
-def factor_of(layer: Layer, own: Params, x: Signal, behind: Layer, norm: Params) -> Tensor | None:
-    """By how much the layer behind some synapses multiplies each of their channels; None where it is no normalisation.
+def statistics_of(layer: Layer, own: Params, x: Signal, behind: Norm, norm: Params) -> Params:
+    """Mean and variance that the normalisation behind some synapses is to use: its own, or those of the unrounded weights on this batch.
+
+    Not those of the rounded weights, whose grid they would move: support and query must be rounded alike, and an export as both.
 
     Args:
-        layer, own, x: the synapses, their parameters and input, on which statistics are measured where `norm` has none.
-        behind, norm: the layer that follows, and its parameters.
+        layer, own, x: the synapses, their parameters and input.
+        behind, norm: the normalisation, and its parameters.
     """
-    if not isinstance(behind, Norm):
-        return None
-    var = norm["var"] if "var" in norm else behind.apply(norm, layer.apply(own, x, {})[0], {})[1]["var"]
-    return norm["gain"] * torch.rsqrt(var + EPSILON)
+    return {} if "var" in norm else behind.apply(norm, layer.apply(own, x, {})[0], {})[1]
+
+
+def factor_of(norm: Params) -> Tensor:
+    """By how much a normalisation with statistics multiplies each channel."""
+    return norm["gain"] * torch.rsqrt(norm["var"] + EPSILON)

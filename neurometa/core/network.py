@@ -8,7 +8,7 @@ from torch import Tensor
 
 from neurometa.core.check import check_finite, check_floats
 from neurometa.core.constants import Free
-from neurometa.core.grid import factor_of, on_grid
+from neurometa.core.grid import factor_of, on_grid, statistics_of
 from neurometa.core.layer import Conv2d, Flatten, Layer, Linear, Norm, Pool, Spiking, TimeAverage
 from neurometa.core.neuron import Neuron
 from neurometa.errors import UserError
@@ -72,19 +72,29 @@ class Stack(NamedTuple):
             The record; its output has shape (batch, outputs).
         """
         notes: dict[str, Params] = {key: {} for key in ("z", "v", *STATISTICS)}
+        measured: Params = {}
         for at, (name, layer) in enumerate(self.layers):
-            own = _own(params, name)
+            own, known = {**_own(params, name), **measured}, measured
+            measured = {}
             if self.bits and name != READOUT and "weight" in own:
-                behind = self.layers[at + 1] if at + 1 < len(self.layers) else ("", layer)
-                factor = factor_of(layer, own, x, behind[1], _own(params, behind[0]))
-                own = {**own, "weight": on_grid(own["weight"], factor, self.bits)}
+                own["weight"], measured = self._rounded(at, params, own, x)
             x, noted = layer.apply(own, x, _own(state or {}, name))
+            noted = {**noted, **known}
             for key, value in noted.items():
                 notes.setdefault(key, {})[name] = value
         statistics = {f"{name}.{key}": value for key in STATISTICS for name, value in notes[key].items()}
         kept = [key for key in notes if key not in STATISTICS]
         last = {f"{name}.{key}": notes[key][name][-1] for name in notes["v"] for key in kept if name in notes[key]}
         return Record(x.values, notes["z"], notes["v"], last, statistics)
+
+    def _rounded(self, at: int, params: Params, own: Params, x: Signal) -> tuple[Tensor, Params]:
+        """Weights of a layer on the grid, and the statistics that the normalisation behind it is to use where it has none."""
+        behind_name, behind = self.layers[at + 1] if at + 1 < len(self.layers) else ("", None)
+        if not isinstance(behind, Norm):
+            return on_grid(own["weight"], None, self.bits), {}
+        norm = _own(params, behind_name)
+        measured = statistics_of(self.layers[at][1], own, x, behind, norm)
+        return on_grid(own["weight"], factor_of({**norm, **measured}), self.bits), measured
 
     @property
     def features(self) -> int:

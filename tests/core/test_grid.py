@@ -3,13 +3,11 @@
 import numpy as np
 import torch
 
-from neurometa.core.grid import factor_of, on_grid
-from neurometa.core.layer import Linear, Norm
+from neurometa.core.grid import on_grid
 from neurometa.core.network import READOUT, Stack, conv_network
 from neurometa.core.neuron import LIF
 from neurometa.export.emulator import stored
 from neurometa.export.loihi import calibrate, fold, rounded
-from neurometa.types import Signal
 
 STEPS = 4
 
@@ -36,13 +34,16 @@ def test_one_grid_for_all_channels_behind_the_normalisation(generator: torch.Gen
     assert len(found[1].unique()) < len(found[2].unique()), "a channel that is multiplied by less has coarser weights"
 
 
-def test_the_factor_is_measured_where_there_are_no_statistics(generator: torch.Generator) -> None:
-    layer, norm, x = Linear(5, bias=False), Norm(), Signal(torch.randn(200, 7, generator=generator), False)
-    own, other = layer.init(generator, (7,))[0], norm.init(generator, (5,))[0]
-    measured = factor_of(layer, own, x, norm, other)
-    assert measured is not None
-    torch.testing.assert_close(measured, 1 / (x.values @ own["weight"].mT).std(0, correction=0), rtol=1e-3, atol=0)
-    assert factor_of(layer, own, x, layer, {}) is None
+def test_statistics_are_those_of_the_unrounded_weights_and_support_and_query_are_rounded_alike(generator: torch.Generator) -> None:
+    net = network(2)
+    params = net.init(generator)
+    x = net.signal((torch.rand(40, 1, 8, 8, generator=generator) < 0.4).to(torch.get_default_dtype()))
+    record = net.run(params, x)
+    plain = network(0).run(params, x)
+    torch.testing.assert_close(record.statistics["norm1.var"], plain.statistics["norm1.var"])
+    again = net.run({**params, **record.statistics}, x)
+    torch.testing.assert_close(again.output, record.output)
+    assert (record.z["lif1"] != plain.z["lif1"]).any()
 
 
 def test_training_rounds_to_the_very_weights_that_an_export_writes(generator: torch.Generator) -> None:
