@@ -51,7 +51,7 @@ def test_toml_examples_are_experiments(page):
 @pytest.mark.parametrize("page", with_blocks("sh"))
 def test_commands_exist(page, generated):
     known = generated.command_options()
-    for line in "\n".join(blocks(page, "sh")).splitlines():
+    for line in "\n".join(blocks(page, "sh")).replace("\\\n", " ").splitlines():
         words = shlex.split(line, comments=True)
         if words[:1] == ["neurometa"]:
             assert words[1] in known, line
