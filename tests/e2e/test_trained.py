@@ -25,11 +25,11 @@ def test_a_published_learner_keeps_its_word(path: Path, request: pytest.FixtureR
     asked = build.question(run.experiment)
     seed = run.experiment.evaluation.seed + 1
     measured = evaluation.ask(run, asked, EPISODES if recorded["zeroed_hidden"] is None else FEWER, seed, data, Silent())
-    allowed = 1.5 * math.hypot(measured["accuracy"]["ci95"], recorded["accuracy"]["ci95"])  # three deviations
+    allowed = 0.5 + 2 * math.hypot(measured["accuracy"]["ci95"], recorded["accuracy"]["ci95"])  # four deviations, and where all is right
     assert abs(measured["accuracy"]["mean"] - recorded["accuracy"]["mean"]) <= allowed
     chance = 100 / asked.ways
     if path.name in CONTROLS:
-        assert abs(measured["accuracy"]["mean"] - chance) <= 1.5 * measured["accuracy"]["ci95"]
+        assert abs(measured["accuracy"]["mean"] - chance) <= 1 + 2 * measured["accuracy"]["ci95"]
         return
     assert measured["accuracy"]["mean"] > chance + 0.3 * (100 - chance), "hardly better than guessing"
     assert measured["parameters"] == recorded["parameters"]
