@@ -9,7 +9,7 @@ from neurometa.errors import UserError
 from neurometa.experiment import atomic, checkpoint, estimation, folder, load
 from neurometa.experiment.folder import Run
 
-LIMIT_BYTES = 2_000_000
+LIMIT_BYTES = 1_000_000
 """The largest checkpoint that may be published: learners are part of the repository."""
 
 
