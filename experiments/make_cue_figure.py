@@ -2,7 +2,7 @@
 
     python -m experiments.make_cue_figure
 
-Reads experiments/trained/delayed-cue-*; trains and measures nothing.
+Reads experiments/data/delayed-cue.jsonl and the episode of experiments/trained/delayed-cue-eprop-alif; trains and measures nothing.
 """
 
 import json
@@ -48,8 +48,10 @@ def accuracies(ax: Axes) -> None:
     """One line a rule, a dot at its accuracy, the chance level drawn."""
     ax.set(xlim=(45, 101), ylim=(len(ROWS) - 0.4, -0.7), yticks=[], xticks=[50, 75, 100])
     ax.axvline(50, color=MUTED, lw=1, ls=(0, (2, 2)))
+    lines = [json.loads(line) for line in (HERE / "data" / "delayed-cue.jsonl").read_text(encoding="utf-8").splitlines()]
+    first = {line["experiment"]: line["accuracy"] for line in lines if line["training_seed"] == 0}
     for y, (name, label) in enumerate(ROWS.items()):
-        found = json.loads((HERE / "trained" / f"delayed-cue-{name}" / "summary.json").read_text(encoding="utf-8"))["accuracy"]
+        found = first[f"delayed-cue-{name}"]
         ours = name == "eprop-alif"
         colour = SERIES[0] if ours else MUTED
         ax.plot([50, found["mean"]], [y, y], color=LINE, lw=1.2, zorder=1)
