@@ -35,7 +35,7 @@ def raster(episode: Drawn, kind: Kind) -> Figure:
     sent = features(bundles.read(FEATURES), episode.pictures, lambda _: None)
     examples = kind.shown.passes * WAYS
     spikes = learn(learner(kind, examples + len(queries)), shown(sent, episode, kind)).spikes
-    figure, top = canvas(860, 570), 34
+    figure, top = canvas(860, 596), 34
     for name, size, height in ROWS:
         ax = axes(figure, 70, top, 780, height)
         when, who = np.nonzero(spikes[name][..., 0])

@@ -33,7 +33,7 @@ def gradient(rule: Rule, network: Network, taken: Parts, still: Params, fast: Pa
     told = {}
     if rule.feedback == "generator":
         told = rule.generator.signals(still, given, shown[-1].fields.z, support.y, said.output.shape[-1])
-    for one in shown:
+    for at, one in enumerate(shown):
         if not any(one.stage.owns(name) for name in fast):
             continue
         if one.stage.name in told:
@@ -43,6 +43,8 @@ def gradient(rule: Rule, network: Network, taken: Parts, still: Params, fast: Pa
         else:
             matrix = still[f"{FEEDBACK}.{one.stage.name}"]
             signal = feedback.broadcast(back, matrix.detach() if rule.feedback == "random" else matrix)
+            for stage in taken.stages[at:]:  # an error tells of a spike that left as many steps ago as there are delays on its way
+                signal = feedback.undelayed(signal, stage)
         weights |= learnt(rule, one, signal)
     statistics = {name: value for one in shown for name, value in one.statistics.items()}
     fired = [one.fields.z for one in shown]

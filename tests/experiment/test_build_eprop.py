@@ -42,6 +42,8 @@ def test_every_field_reaches_the_rule() -> None:
         ),
         ({"plasticity": {"kind": "eprop", "fast": ["nothing"]}}, "matches no parameter"),
         ({"plasticity": {"kind": "bptt", "hidden_rate": 0.1, "rates": "learnt"}}, "one rate for all"),
+        ({"plasticity": {"kind": "bptt", "hidden_rate": 0.1, "fast": ["readout.*"]}}, "names the readout alone"),
+        ({"plasticity": {"kind": "eprop", "hidden_rate": 0.1, "fast": ["readout.*"]}}, "names the readout alone"),
         ({"plasticity": {"kind": "eprop", "feedback": "learnt"}, "estimator": {"kind": "first-order"}}, "feedback learnt no gradient"),
         ({"network": {**SMALL, "neuron": {"kind": "lif", "beta": 0.1}}}, "unknown key network.neuron.beta"),
         ({"network": {**SMALL, "last": 5}}, "window of 4 steps"),

@@ -76,3 +76,15 @@ def test_regularisation_moves_firing_rates_towards_their_target() -> None:
         rule = EProp(steps=20, rate=0.5, fast=("linear1.*",), regularisation=5.0, target_rate=target)
         after = rate({**slow, **rule.adapt(network, slow, Data(x, LABELS)).fast})
         assert abs(after - target) < abs(rate(slow) - target) - 0.05
+
+
+@pytest.mark.parametrize("delay", [0, 1])
+@pytest.mark.parametrize("name", ["lif-hard", "alif-subtract"])
+def test_feedback_along_the_readouts_own_weights_is_symmetric_whatever_the_delay(name: str, delay: int) -> None:
+    network, slow = dense(NEURONS[name], delay=delay, readout_decay=0.8)
+    x = raster(30, 4, 7)
+    exact = learnt(EProp(rate=1.0, fast=("linear1.*",)), network, slow, x, LABELS)["linear1.weight"]
+    slow |= {"eprop.feedback.lif1" if name.startswith("lif") else "eprop.feedback.alif1": slow["readout.weight"]}
+    found = learnt(EProp(rate=1.0, fast=("linear1.*",), feedback="random"), network, slow, x, LABELS)["linear1.weight"]
+    assert exact.abs().max() > 1e-5
+    torch.testing.assert_close(found, exact, rtol=1e-10, atol=1e-13)
