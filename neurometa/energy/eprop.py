@@ -4,6 +4,7 @@ The simulator exchanges the sums of the rule and meets each synapse once a windo
 cannot. What is counted is the definition, Bellec et al. 2020: dw_ji = sum over t of L_j[t] e_ji[t].
 """
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -37,7 +38,7 @@ def adapted(rule: EProp, network: Stack, params: Params, support: Data, show: Ca
         )
     once, weights, parts = rule._replace(steps=1, examples="batch"), dict(params), []
     for _ in range(rule.steps):
-        for examples in _dealt(rule, network, support):
+        for examples in rule.dealt(network, support):
             show(weights, examples)
             parts.append(once.adapt(network, weights, examples))
             weights = {**weights, **parts[-1].fast, **parts[-1].statistics}
@@ -46,14 +47,6 @@ def adapted(rule: EProp, network: Stack, params: Params, support: Data, show: Ca
         statistics |= {name: value for name, value in part.statistics.items() if name not in statistics}
     work = Work(*(torch.stack(same).sum() for same in zip(*(part.work for part in parts), strict=True)))
     return Adapted(parts[-1].fast, work, parts[-1].finite, statistics)
-
-
-def _dealt(rule: EProp, network: Stack, support: Data) -> list[Data]:
-    """The support set as it is shown: at once, or example by example."""
-    if rule.examples == "batch":
-        return [support]
-    axis = 1 if network.signal(support.x).timed else 0
-    return [Data(support.x.narrow(axis, i, 1), support.y[i : i + 1]) for i in range(len(support.y))]
 
 
 def work(rule: EProp, network: Stack, plan: tuple[Stage, ...], fast: dict[str, Tensor], steps: float) -> Counts:
@@ -69,8 +62,8 @@ def work(rule: EProp, network: Stack, plan: tuple[Stage, ...], fast: dict[str, T
     leaks = any(isinstance(layer, TimeAverage) and layer.decay > 0 for layer in layers.values())
     named = {stage.weight for stage in plastic}
     visited = sum(stage.synapses for stage in plastic) + sum(value.numel() for name, value in fast.items() if name not in named)
-    learning = {stage.population: _size(stage.shape) for stage in plastic if stage.population}
-    sources = {stage.source: _size(stage.source_shape) for stage in plastic if _factorises(rule, layers.get(stage.population))}
+    learning = {stage.population: math.prod(stage.shape) for stage in plastic if stage.population}
+    sources = {stage.source: math.prod(stage.source_shape) for stage in plastic if _factorises(rule, layers.get(stage.population))}
     hidden = [stage for stage in plastic if stage.population]
     traces = sum(sources.values()) + sum(learning.values())
     traces += sum(stage.synapses for stage in hidden if not _factorises(rule, layers.get(stage.population)))
@@ -87,7 +80,3 @@ def _factorises(rule: EProp, layer: object) -> bool:
     if isinstance(neuron, ALIF) and rule.trace != "membrane":
         return False
     return rule.trace == "plain" or not (neuron.hard_reset or neuron.reset_gradient)  # type: ignore[attr-defined]
-
-
-def _size(shape: tuple[int, ...]) -> int:
-    return int(torch.Size(shape).numel())

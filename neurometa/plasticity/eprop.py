@@ -119,7 +119,7 @@ class EProp(NamedTuple):
         statistics: Params = {}
         spiked = torch.zeros((), device=support.x.device)
         work = torch.zeros(3)
-        dealt, heard = self._dealt(network, support), {}
+        dealt, heard = self.dealt(network, support), {}
         for _ in range(self.steps):
             for i, part in enumerate(dealt):
                 if self.chunk:
@@ -174,7 +174,7 @@ class EProp(NamedTuple):
         kinds = tuple(f".{kind}" for kind in SYNAPTIC)
         return {name: value for name, value in named.items() if name.endswith(kinds) and not name.startswith(f"{PREFIX}.")}
 
-    def _dealt(self, network: Network, support: Data) -> list[Data]:
+    def dealt(self, network: Network, support: Data) -> list[Data]:
         """The support set as it is shown: at once, or example by example."""
         if self.examples == "batch":
             return [support]
