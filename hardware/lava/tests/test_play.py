@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from neurometa_lava.bundle import Bundle, Refused, read
-from neurometa_lava.play import play
+from neurometa_lava.play import play, stop
 from neurometa_lava.unrolled import unrolled
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -127,3 +127,32 @@ def test_the_guard_ends_a_run_that_takes_too_long():
     done = run("import time; from neurometa_lava.guard import Guard; Guard(0.5); time.sleep(55)")
     assert done.returncode != 0
     assert "did not finish within 0.5 s" in done.stderr
+
+
+class Racing:
+    """Stands in for Lava's process whose `stop` gives up half way."""
+
+    def __init__(self, says):
+        self.says, self.stopped = says, []
+        self._runtime = self._messaging_infrastructure = self._watchdog_manager = None
+
+    def stop(self):
+        raise ValueError(self.says)
+
+
+def test_children_that_a_lost_race_left_are_joined_and_other_errors_are_not_hidden():
+    class Part:
+        def __init__(self, into, name):
+            self.into, self.name = into, name
+
+        def stop(self):
+            self.into.append(self.name)
+
+    process = Racing("Cannot close a process while it is still running. You should first call join() or terminate().")
+    process._runtime = process
+    process._messaging_infrastructure = Part(process.stopped, "children")
+    process._watchdog_manager = Part(process.stopped, "watchdog")
+    stop(process)
+    assert process.stopped == ["children", "watchdog"]
+    with pytest.raises(ValueError, match="something else"):
+        stop(Racing("something else"))
