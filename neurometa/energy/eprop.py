@@ -52,22 +52,25 @@ def adapted(rule: EProp, network: Stack, params: Params, support: Data, show: Ca
 def work(rule: EProp, network: Stack, plan: tuple[Stage, ...], fast: dict[str, Tensor], steps: float) -> Counts:
     """What the rule does in so many time steps, of all examples and passes together.
 
-    Visited at a step: every synapse that moves, used in space as often as it is, and each bias. Traces: one a presynaptic neuron where the
-    eligibility is a product of one of each side; one a synapse where its decay depends on the neuron behind (a reset that counts, an
-    adapting threshold), and one more a synapse where the readout leaks, whose filter the eligibility passes. Learning signals: a
-    product of each output and each learning neuron.
+    Visited at a step: every synapse that moves (the rule's `columns`), used in space as often as it is, and each bias. Traces: one a
+    presynaptic neuron where the eligibility is a product of one of each side; one a synapse where its decay depends on the neuron behind
+    (a reset that counts, an adapting threshold), and one more a synapse where the readout leaks, whose filter the eligibility passes.
+    Learning signals: a product of each output and each learning neuron.
     """
     plastic = [stage for stage in plan if stage.weight in fast]
     layers = dict(network.layers)
     leaks = any(isinstance(layer, TimeAverage) and layer.decay > 0 for layer in layers.values())
-    named = {stage.weight for stage in plastic}
-    visited = sum(stage.synapses for stage in plastic) + sum(value.numel() for name, value in fast.items() if name not in named)
+    some = {name: (last - first) / fast[name].shape[1] for name, first, last in rule.columns if name in fast}
+    share = {stage.weight: some.get(stage.weight, 1.0) for stage in plastic}
+    moving = {stage.weight: stage.synapses * share[stage.weight] for stage in plastic}
+    visited = sum(moving.values()) + sum(value.numel() for name, value in fast.items() if name not in moving)
     learning = {stage.population: math.prod(stage.shape) for stage in plastic if stage.population}
-    sources = {stage.source: math.prod(stage.source_shape) for stage in plastic if _factorises(rule, layers.get(stage.population))}
-    hidden = [stage for stage in plastic if stage.population]
+    factorised = [stage for stage in plastic if _factorises(rule, layers.get(stage.population))]
+    sources = {stage.source: math.prod(stage.source_shape) * share[stage.weight] for stage in factorised}
+    hidden = [stage.weight for stage in plastic if stage.population]
     traces = sum(sources.values()) + sum(learning.values())
-    traces += sum(stage.synapses for stage in hidden if not _factorises(rule, layers.get(stage.population)))
-    traces += leaks * sum(stage.synapses for stage in hidden)
+    traces += sum(moving[stage.weight] for stage in plastic if stage not in factorised)
+    traces += leaks * sum(moving[name] for name in hidden)
     outputs = plan[-1].shape[0]
     return Counts(synaptic_updates=visited * steps, trace_updates=traces * steps, learning_signals=outputs * sum(learning.values()) * steps)
 

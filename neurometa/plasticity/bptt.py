@@ -31,6 +31,7 @@ class BPTT(NamedTuple):
         fast: name patterns of the weights that move: ("*",) all, ("readout.*",) the readout only.
         ways: classes for which an unwritten readout gets a row; None where the readout is part of the slow weights.
         hidden_rate: step size of everything but the readout; None for `rate`. Not for rates "learnt", which are one.
+        columns: of weights of which not all synapses move, those that do.
     Source:
         MAML: Finn, Abbeel & Levine 2017, arXiv:1703.03400, equation 1. Meta-SGD: Li et al. 2017, arXiv:1707.09835, equation 2.
         Readout only (ANIL): Raghu et al. 2020, arXiv:1909.09157.
@@ -43,6 +44,7 @@ class BPTT(NamedTuple):
     fast: tuple[str, ...] = ("*",)
     ways: int | None = None
     hidden_rate: float | None = None
+    columns: tuple[step_size.Columns, ...] = ()
 
     @property
     def exact_graph(self) -> bool:
@@ -82,14 +84,14 @@ class BPTT(NamedTuple):
         statistics: Params = {}
         for _ in range(self.steps):
             gradient, statistics = torch.func.grad(loss, has_aux=True)(fast)
-            fast = {name: value - step_size.of(PREFIX, self._sizes, slow, name) * gradient[name] for name, value in fast.items()}
-        work = Work.of(synaptic_updates=self.steps * sum(value.numel() for value in fast.values()))
+            fast = step_size.stepped(PREFIX, self._sizes, slow, fast, gradient)
+        work = Work.of(synaptic_updates=self.steps * step_size.moving(self._sizes, fast))
         return Adapted(fast, work, finite(fast), statistics)
 
     @property
     def _sizes(self) -> step_size.Sizes:
         hidden = self.rate if self.hidden_rate is None else self.hidden_rate
-        return step_size.Sizes(self.rate, hidden, "one" if self.rates == "learnt" else self.rates)
+        return step_size.Sizes(self.rate, hidden, "one" if self.rates == "learnt" else self.rates, self.columns)
 
 
 def _movable(name: str) -> bool:

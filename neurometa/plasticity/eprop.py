@@ -48,6 +48,7 @@ class EProp(NamedTuple):
         online: update after each chunk, not at the end of the window.
         truncate: hold traces constant in the outer gradient, which then passes through the learning signals alone.
         target_rate, regularisation: firing rate to be held, and how strongly.
+        columns: of weights of which not all synapses move, those that do.
     Source:
         Bellec et al. 2020, doi:10.1038/s41467-020-17236-y, equation 1 (dE/dW_ji = sum_t dE/dz_j[t] e_ji[t], as the authors' code cites it).
     """
@@ -68,6 +69,7 @@ class EProp(NamedTuple):
     target_rate: float = 0.1
     regularisation: float = 0.0
     generator: Generator = Generator()
+    columns: tuple[step_size.Columns, ...] = ()
 
     @property
     def exact_graph(self) -> bool:
@@ -132,7 +134,8 @@ class EProp(NamedTuple):
                 fast = self._stepped(slow, fast, found.weights)
                 measured = {name: value for name, value in found.statistics.items() if name not in statistics}
                 statistics, spiked, work = {**statistics, **measured}, spiked + found.spikes, work + found.work
-        return Adapted(fast, Work(*work), finite(fast) & (spiked > 0), statistics)
+        share = step_size.moving(self._sizes, fast) / sum(value.numel() for value in fast.values())
+        return Adapted(fast, Work(share * work[0], *work[1:]), finite(fast) & (spiked > 0), statistics)
 
     def _online(self, network: Network, taken: Parts, slow: Params, fast: Params, support: Data) -> tuple[Params, Tensor, Tensor]:
         """One pass over some examples chunk by chunk: the fast weights after it, the number of spikes, the work."""
@@ -152,7 +155,7 @@ class EProp(NamedTuple):
         return fast if self.online else self._stepped(slow, fast, total), spikes, work
 
     def _stepped(self, slow: Params, fast: Params, gradient: Params) -> Params:
-        return {name: value - step_size.of(PREFIX, self._sizes, slow, name) * gradient[name] for name, value in fast.items()}
+        return step_size.stepped(PREFIX, self._sizes, slow, fast, gradient)
 
     def traced(self, neuron: Any, fields: Any) -> tuple[Any, Any]:
         """A population as its eligibility traces see it."""
@@ -166,7 +169,7 @@ class EProp(NamedTuple):
 
     @property
     def _sizes(self) -> step_size.Sizes:
-        return step_size.Sizes(self.rate, self.rate if self.hidden_rate is None else self.hidden_rate, self.rates)
+        return step_size.Sizes(self.rate, self.rate if self.hidden_rate is None else self.hidden_rate, self.rates, self.columns)
 
     def _moving(self, params: Params) -> Params:
         """The fast weights: synaptic ones that a pattern names."""

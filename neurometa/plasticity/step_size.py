@@ -12,17 +12,27 @@ RATES = ("fixed", "one", "learnt", "per-tensor", "per-parameter")
 """Whose own a step size is: fixed; or meta-learnt, one for all, one for the readout and one for all else, each tensor's, each weight's."""
 
 
+class Columns(NamedTuple):
+    """The synapses of a weight (neurons, inputs) that move where not all do: those of inputs `first` to `last` - 1."""
+
+    name: str
+    first: int
+    last: int
+
+
 class Sizes(NamedTuple):
     """Step sizes of the readout and of all else, or their initial values where learnt.
 
     Attributes:
         readout, hidden: the numbers.
         kind: one of `RATES`.
+        columns: of weights of which not all synapses move, those that do.
     """
 
     readout: float
     hidden: float
     kind: str
+    columns: tuple[Columns, ...] = ()
 
     def start(self, name: str) -> float:
         """The step size with which a weight begins."""
@@ -49,6 +59,22 @@ def of(prefix: str, sizes: Sizes, params: Params, name: str) -> Tensor | float:
     if sizes.kind == "one":
         return params[f"{prefix}.log_rate"].exp()
     return params[f"{prefix}.log_rate.{_part(name) if sizes.kind == 'learnt' else name}"].exp()
+
+
+def stepped(prefix: str, sizes: Sizes, params: Params, fast: Params, gradient: Params) -> Params:
+    """The fast weights after one step down the gradient: w - rate * dE/dw, of the synapses that move."""
+    moved = {name: of(prefix, sizes, params, name) * gradient[name] for name in fast}
+    for name, first, last in sizes.columns:
+        if name in moved:
+            at = torch.arange(moved[name].shape[1], device=moved[name].device)
+            moved[name] = moved[name] * ((first <= at) & (at < last))
+    return {name: value - moved[name] for name, value in fast.items()}
+
+
+def moving(sizes: Sizes, fast: Params) -> int:
+    """Number of synapses and biases that a step moves."""
+    still = sum(fast[name].numel() - len(fast[name]) * (last - first) for name, first, last in sizes.columns if name in fast)
+    return sum(value.numel() for value in fast.values()) - still
 
 
 def _part(name: str) -> str:

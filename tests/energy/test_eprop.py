@@ -14,6 +14,7 @@ from neurometa.energy.workload import LEARNING, measure
 from neurometa.errors import UserError
 from neurometa.meta.learner import Learner
 from neurometa.plasticity.eprop import EProp
+from neurometa.plasticity.step_size import Columns
 from tests.energy.nets import STEPS
 from tests.small import Switches
 
@@ -68,6 +69,14 @@ def test_what_does_not_learn_is_not_visited():
     work = counted(EProp(fast=("readout.*",)))[1]
     assert work.synaptic_updates == SHOWN * STEPS * (HIDDEN + 1) * WAYS
     assert (work.learning_signals, work.trace_updates) == (0, SHOWN * STEPS * HIDDEN)
+
+
+@pytest.mark.parametrize(("trace", "traces"), [("exact", 6 * HIDDEN + 2 * HIDDEN), ("plain", 6 + 2 * HIDDEN)])
+def test_of_some_inputs_only_their_synapses_are_visited_and_traced(trace, traces):
+    some = EProp(fast=("linear1.weight", "readout.*"), columns=(Columns("linear1.weight", 0, 6),), trace=trace)
+    work = counted(some)[1]
+    assert work.synaptic_updates == pytest.approx(SHOWN * STEPS * (6 * HIDDEN + (HIDDEN + 1) * WAYS))
+    assert work.trace_updates == pytest.approx(SHOWN * STEPS * traces)
 
 
 def test_recurrent_synapses_are_visited_like_all_others():

@@ -6,6 +6,7 @@ from neurometa.core.layer import TimeAverage
 from neurometa.errors import UserError
 from neurometa.experiment import build, load
 from neurometa.plasticity.eprop import EProp
+from neurometa.plasticity.step_size import Columns
 
 SMALL = {"kind": "mlp", "widths": [8, 6]}
 
@@ -28,6 +29,13 @@ def test_every_field_reaches_the_rule() -> None:
     assert rule == expected
 
 
+@pytest.mark.parametrize("kind", ["eprop", "bptt"])
+def test_a_range_of_inputs_reaches_the_rule(kind: str) -> None:
+    rule = built(plasticity={"kind": kind, "fast": ["linear2.weight[2:5]", "readout.*"]}).plasticity
+    assert rule.fast == ("linear2.weight", "readout.*")
+    assert rule.columns == (Columns("linear2.weight", 2, 5),)
+
+
 @pytest.mark.parametrize(
     ("tables", "advice"),
     [
@@ -41,6 +49,10 @@ def test_every_field_reaches_the_rule() -> None:
             "norm1 of kind Norm",
         ),
         ({"plasticity": {"kind": "eprop", "fast": ["nothing"]}}, "matches no parameter"),
+        ({"plasticity": {"kind": "eprop", "fast": ["linear2.weight[4:9]"]}}, "has inputs 0 to 8"),
+        ({"plasticity": {"kind": "bptt", "fast": ["linear2.weight[4:4]"]}}, "0 <= first < last"),
+        ({"plasticity": {"kind": "bptt", "fast": ["linear2.bias[0:4]"]}}, "needs the name of a weight of a linear layer: linear1.weight"),
+        ({"plasticity": {"kind": "bptt", "fast": ["*", "linear2.weight[0:4]"]}}, "linear2.weight twice"),
         ({"plasticity": {"kind": "bptt", "hidden_rate": 0.1, "rates": "learnt"}}, "one rate for all"),
         ({"plasticity": {"kind": "bptt", "hidden_rate": 0.1, "fast": ["readout.*"]}}, "names the readout alone"),
         ({"plasticity": {"kind": "eprop", "hidden_rate": 0.1, "fast": ["readout.*"]}}, "names the readout alone"),

@@ -82,6 +82,7 @@ def _unfit(given: str, expected: str) -> NoReturn:
 def _refuse_eprop(rule: EProp) -> None:
     lacking = {
         "fast": (any(not name.startswith(f"{READOUT}.") for name in rule.fast), "['readout.weight']: `onchip` writes hidden synapses"),
+        "columns": (bool(rule.columns), "(): every synapse of the readout follows the same rule"),
         "output": (rule.output != "membrane", "'membrane': what is said at a step, which the neuron knows then"),
         "examples": (rule.examples != "single", "'single': a chip moves weights while it is shown an example"),
         "regularisation": (bool(rule.regularisation), "0: no trace holds a firing rate over the whole window"),
