@@ -2,7 +2,7 @@
 
     python -m experiments.make_cue_figure
 
-Reads experiments/data/delayed-cue.jsonl and the episode of experiments/trained/delayed-cue-eprop-alif; trains and measures nothing.
+Reads experiments/data/delayed-cue.jsonl and the episode that the first of its e-prop learners left; trains and measures nothing.
 """
 
 import json
@@ -49,7 +49,7 @@ def accuracies(ax: Axes) -> None:
     ax.set(xlim=(45, 101), ylim=(len(ROWS) - 0.4, -0.7), yticks=[], xticks=[50, 75, 100])
     ax.axvline(50, color=MUTED, lw=1, ls=(0, (2, 2)))
     lines = [json.loads(line) for line in (HERE / "data" / "delayed-cue.jsonl").read_text(encoding="utf-8").splitlines()]
-    first = {line["experiment"]: line["accuracy"] for line in lines if line["training_seed"] == 0}
+    first = {line["experiment"]: line["accuracy"] for line in lines if (line["variant"], line["training_seed"]) == ("cue-silent", 0)}
     for y, (name, label) in enumerate(ROWS.items()):
         found = first[f"delayed-cue-{name}"]
         ours = name == "eprop-alif"
@@ -66,7 +66,7 @@ def accuracies(ax: Axes) -> None:
 def main() -> None:
     """Draw both halves."""
     figure = canvas(WIDTH, HEIGHT)
-    with np.load(HERE / "trained" / "delayed-cue-eprop-alif" / "episode.npz") as arrays:
+    with np.load(HERE / "data" / "delayed-cue-episode.npz") as arrays:
         trial(axes(figure, 50, 40, 460, 260), dict(arrays))
     accuracies(axes(figure, 560, 20, 410, 280))
     figure.savefig(OUT, dpi=144)
