@@ -63,6 +63,7 @@ def rows(ways: int) -> dict[str, Row]:
         "hebbian": Row({"kind": "hebbian", "rule": "oja", "coefficients": "feature", **by_hand["hebbian"]}, COUNTS),
         "stdp": Row(stdp, WINDOW),
         "stdp-offset": Row({**stdp, "offset": 0.5}, WINDOW),
+        "stdp-gains": Row({**stdp, "gains": "feature"}, WINDOW),
         "reward": Row({"kind": "reward", "trials": 20, "scale": 0.3, **by_hand["reward"]}, COUNTS, "evolution", 60, 8, 0.2),
         "soel": Row({"kind": "soel"}, WINDOW),
         "anil": Row({"kind": "bptt", **descent, "fast": ["readout.*"]}, COUNTS),

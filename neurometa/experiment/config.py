@@ -368,6 +368,7 @@ class STDP(_Strict, frozen=True, tag="stdp", tag_field="kind"):
     strength: Positive = 2.0
     period: Count = 1
     passes: Count = 1
+    gains: Literal["one", "feature"] = "one"
     a2_plus: Positive = 0.1
     a2_minus: NotNegative = 0.02
     a3_plus: NotNegative = 0.0

@@ -72,4 +72,4 @@ def _stdp(rule: config.STDP, ways: int) -> stdp.STDP:
     how = {"multiplicative": rule.bounds == "multiplicative", "nearest": rule.pairing == "nearest", "coincident": rule.coincident}
     paired = pairing.Pairing(**constants, low=rule.low, high=rule.high, **how)
     teacher = stdp.Teacher(LIF() if rule.teacher == "current" else None, rule.strength, rule.period)
-    return stdp.STDP(ways, paired, teacher, rule.passes, rule.scale)
+    return stdp.STDP(ways, paired, teacher, rule.passes, rule.scale, rule.gains)

@@ -27,6 +27,7 @@ class Pairing(NamedTuple):
         a2_plus, a2_minus, a3_plus, a3_minus: amplitudes, not negative.
         tau_plus, tau_minus, tau_x, tau_y: time constants, in time steps.
         offset: trace below which a postsynaptic spike depresses.
+        gain: factor of every change; a number, or one for each presynaptic neuron.
         multiplicative: potentiation is in proportion to (high - w), depression to (w - low); otherwise weights are clipped to these bounds.
         low, high: bounds of a weight.
         nearest: a spike sets a trace to 1, so that only the nearest spike counts; otherwise it adds 1: all-to-all.
@@ -45,6 +46,7 @@ class Pairing(NamedTuple):
     tau_x: Number = 20.0
     tau_y: Number = 20.0
     offset: Number = 0.0
+    gain: Number = 1.0
     multiplicative: bool = False
     low: float = -1.0
     high: float = 1.0
@@ -75,7 +77,7 @@ def paired(rule: Pairing, state: Traces, pre: Float[Tensor, " pre"], post: Float
     seen = _spiked(rule, r1, pre) if rule.coincident else r1
     up = torch.outer(post * (rule.a2_plus + rule.a3_plus * o2), seen)
     down = torch.outer(o1, pre * (rule.a2_minus + rule.a3_minus * r2)) + (post * rule.a2_plus * rule.offset).unsqueeze(1)
-    w = state.weight
+    w, up, down = state.weight, rule.gain * up, rule.gain * down
     if rule.multiplicative:
         w = w + up * (rule.high - w) - down * (w - rule.low)
     else:

@@ -17,6 +17,9 @@ from neurometa.types import Adapted, Data, Network, Params, Work
 CONSTANTS = ("a2_plus", "a2_minus", "a3_plus", "a3_minus", "tau_plus", "tau_minus", "tau_x", "tau_y", "offset")
 """Constants of the pairing that are meta-learned, as logarithms called `stdp.log_<name>`; those that are 0 stay 0."""
 
+GAIN = "stdp.log_gain"
+"""Slow parameter: logarithm of each presynaptic neuron's `gain`, (features,)."""
+
 SCALE = "stdp.log_scale"
 """Slow parameter: logarithm of what the weights are multiplied by when queries are answered."""
 
@@ -47,6 +50,7 @@ class STDP(NamedTuple):
         teacher: as above.
         passes: how often the support set is shown.
         scale: where the training of the readout's scale begins.
+        gains: "one" gain for all synapses, which is 1, or one for each "feature", the same for all classes, whose training begins at 1.
     """
 
     ways: int
@@ -54,6 +58,7 @@ class STDP(NamedTuple):
     teacher: Teacher = Teacher()
     passes: int = 1
     scale: float = 1.0
+    gains: str = "one"
 
     @property
     def exact_graph(self) -> bool:
@@ -66,11 +71,16 @@ class STDP(NamedTuple):
         return True
 
     def slow(self, network: Network, params: Params, generator: torch.Generator) -> Params:
-        """Logarithms of the constants that are not zero, and of the scale."""
+        """Logarithms of the constants that are not zero, of the scale, and of a gain for each feature."""
         given = {name: getattr(self.pairing, name) for name in CONSTANTS}
         without = [slow for slow, amplitude in (("tau_x", self.pairing.a3_minus), ("tau_y", self.pairing.a3_plus)) if not amplitude]
         used = {name: value for name, value in given.items() if value and name not in without}
-        return {SCALE: torch.tensor(self.scale).log(), **{f"stdp.log_{name}": torch.tensor(value).log() for name, value in used.items()}}
+        gains = {GAIN: torch.zeros(network.features)} if self.gains == "feature" else {}
+        return {
+            SCALE: torch.tensor(self.scale).log(),
+            **gains,
+            **{f"stdp.log_{name}": torch.tensor(value).log() for name, value in used.items()},
+        }
 
     def adapt(self, network: Network, slow: Params, support: Data, noise: Params | None = None) -> Adapted:
         """Write `readout.weight` (ways, features).
@@ -83,7 +93,7 @@ class STDP(NamedTuple):
             The weights; `finite` is False where they are not, or where no presynaptic neuron has spiked.
         """
         z, statistics = window(network, slow, support)
-        rule = self.pairing._replace(**{n: slow[f"stdp.log_{n}"].exp() for n in CONSTANTS if f"stdp.log_{n}" in slow})
+        rule = self.pairing._replace(**{n: slow[f"stdp.log_{n}"].exp() for n in (*CONSTANTS, "gain") if f"stdp.log_{n}" in slow})
         weight, label = z.new_zeros(self.ways, z.shape[2]), F.one_hot(support.y, self.ways).to(z)
         for _ in range(self.passes):
             for example in range(z.shape[1]):

@@ -240,6 +240,8 @@ def test_a_readout_rule_of_ours_moves_integer_weights_as_its_equation_says(name:
 
 def test_pairs_are_those_of_the_pair_rule() -> None:
     assert sums(Pairs(5, PAIRING), 64.0).learning == pair_rule(PAIRING, 64.0)
+    with pytest.raises(UserError, match="all synapses of a connection follow the same rule"):
+        sums(Pairs(5, PAIRING, gains="feature"), 64.0)
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,24 @@ def test_an_offset_depresses_synapses_that_were_silent_before_a_postsynaptic_spi
     assert run(offset, [10], [10]) == pytest.approx(0.7 * 0.75, rel=1e-12)
 
 
+@pytest.mark.parametrize("soft", [False, True])
+def test_a_gain_of_a_presynaptic_neuron_multiplies_its_changes_alone(soft: bool) -> None:
+    rule, rng = RULE._replace(multiplicative=soft, a2_plus=0.01, a2_minus=0.02, offset=0.3), np.random.default_rng(3)
+    trains = (rng.random((2, 40, 4)) < 0.3).astype(float)
+    weights = []
+    for gain in (torch.ones(4), torch.tensor([0.5, 1.0, 1.0, 1.0])):
+        state = quiet(torch.zeros(4, 4, dtype=torch.float64))
+        for pre, post in zip(*trains, strict=True):
+            state = paired(rule._replace(gain=gain), state, torch.from_numpy(pre), torch.from_numpy(post))
+        weights.append(state.weight)
+    plain, less = weights
+    assert torch.equal(less[:, 1:], plain[:, 1:])
+    if soft:  # a change depends on the weight there
+        assert (less[:, 0].abs() < plain[:, 0].abs()).all()
+    else:
+        assert torch.allclose(less[:, 0], 0.5 * plain[:, 0], rtol=1e-12)
+
+
 def taught(teacher: Teacher, ways: int = 3, passes: int = 1) -> tuple[Tensor, Tensor, Data]:
     network = averaged_last(mlp_network((1, 4, 4), (30,), neuron=LIVELY, steps=6))
     rule = STDP(ways, Pairing(offset=0.3), teacher, passes)
@@ -107,6 +125,24 @@ def test_set_spikes_pair_with_the_networks_own_spikes_as_the_sum_over_pairs_says
         for i in range(9):
             times = np.flatnonzero(z[:, label, i]).tolist()
             assert weight[label, i] == pytest.approx(oracles_rules.stdp_pairs(times, [0, 3, 6], 0.07, 0.04, 3.0, 5.0, False), abs=1e-12)
+
+
+def test_gains_begin_at_one_and_are_meta_learned() -> None:
+    network = averaged_last(mlp_network((1, 4, 4), (9,), neuron=LIVELY, steps=8))
+    plain, rule = STDP(2, RULE), STDP(2, RULE, gains="feature")
+    params = network.init(torch.Generator().manual_seed(0))
+    slow = {**params, **rule.slow(network, params, torch.Generator())}
+    assert slow["stdp.log_gain"].shape == (9,)
+    support = Switches(2, 1, 1).sample(torch.Generator().manual_seed(0), 1).support
+    shown = Data(support.x[0], support.y[0])
+
+    def weight(gains: Tensor) -> Tensor:
+        return rule.adapt(network, {**slow, "stdp.log_gain": gains}, shown).fast["readout.weight"]
+
+    assert torch.equal(weight(slow["stdp.log_gain"]), plain.adapt(network, slow, shown).fast["readout.weight"])
+    jacobian = torch.func.jacrev(weight)(slow["stdp.log_gain"])  # bounds are wide: w is linear in each gain
+    assert torch.allclose(torch.einsum("jii->ji", jacobian), weight(slow["stdp.log_gain"]), atol=1e-6)
+    assert float(jacobian.abs().sum()) > 0
 
 
 def test_a_silent_network_and_one_that_averages_first_are_noticed() -> None:

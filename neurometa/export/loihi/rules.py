@@ -60,6 +60,8 @@ def sums(rule: Plasticity, scale: float, steps: int = 1, decay: float = 0.0, see
         UserError: the rule does not fit; the message names the factor that does not.
     """
     if isinstance(rule, STDP):
+        if rule.gains != "one":
+            _unfit(f"stdp.gains = {rule.gains!r}", "'one': all synapses of a connection follow the same rule")
         return Sums(pair_rule(rule.pairing, scale, seed), 0, "")
     if isinstance(rule, SOEL):
         every = round(math.log2(rule.every))
