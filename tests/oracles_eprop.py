@@ -1,7 +1,7 @@
 """e-prop as it is defined, in plain NumPy float64: a trace at every synapse, step by step forward in time, one example after another.
 
-Written from Bellec et al. 2020, doi:10.1038/s41467-020-17236-y, and the authors' published code (`compute_eligibility_traces`): with psi
-the surrogate derivative at v - threshold - beta a,
+Written from Bellec et al. 2020, doi:10.1038/s41467-020-17236-y, and the authors' published code (`compute_eligibility_traces`): equations
+22 and 23 for LIF, 24 and 25 for ALIF as public reimplementations number them; with psi the surrogate derivative at v - threshold - beta a,
 
     eps_v[t] = decay r[t-1] eps_v[t-1] + x_i[t]     r = 1 - z_j with hard reset, else 1; with a synaptic current its trace comes in for x_i
     eps_a[t] = (rho - beta psi[t-1]) eps_a[t-1] + psi[t-1] eps_v[t-1]      (before the step's own spike: a[t] = rho a[t-1] + z[t-1])

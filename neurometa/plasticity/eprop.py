@@ -50,7 +50,9 @@ class EProp(NamedTuple):
         target_rate, regularisation: firing rate to be held, and how strongly.
         columns: of weights of which not all synapses move, those that do.
     Source:
-        Bellec et al. 2020, doi:10.1038/s41467-020-17236-y, equation 1 (dE/dW_ji = sum_t dE/dz_j[t] e_ji[t], as the authors' code cites it).
+        Bellec et al. 2020, doi:10.1038/s41467-020-17236-y: equation 1 (dE/dW_ji = sum_t dE/dz_j[t] e_ji[t], as the authors' code cites it),
+        13 (e = dz/dh eps), 14 (eps[t] = dh[t]/dh[t-1] eps[t-1] + dh[t]/dW, as the caption of figure 6 cites it), 22 and 23 (LIF), 24 and 25
+        (ALIF); 13 and 22 to 25 as public reimplementations number them, which agree with each other; not read in the article itself.
     """
 
     steps: int = 1
