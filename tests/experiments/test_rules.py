@@ -10,6 +10,7 @@ import torch
 from experiments import make_rules_figures as figures
 from experiments.curves import INNER, changed, points
 from experiments.rules import shared
+from experiments.rules.choose import halves, tried
 from experiments.rules.judge import begun, judged, learner, spread, trained
 from experiments.rules.rows import BODY, COUNTS, LAST, WHOLE, WINDOW, experiment, rows, steps
 from neurometa import tasks
@@ -51,6 +52,16 @@ def test_a_meta_training_moves_what_belongs_to_the_rule_and_nothing_else(name, k
     moved = {key for key, value in after.items() if not torch.equal(value, before[key])}
     assert moved
     assert all(key.startswith(f"{row.rule['kind']}.") for key in moved)
+
+
+def test_outer_rates_are_tried_on_one_half_of_the_characters_and_judged_on_the_other(kinds):
+    learn, hold = halves(kinds)
+    assert len(learn.pictures) + len(hold.pictures) == len(kinds.pictures)
+    assert not any(torch.equal(one, other) for one in learn.pictures for other in hold.pictures)
+    row = rows(5)["anil"]._replace(steps=3, tasks=1, learning_rate=1.0)
+    found = tried(row, 5, 0, 6, kinds, kinds)
+    assert found["gain"]["mean"] == pytest.approx(found["trained"]["mean"] - found["by hand"]["mean"], abs=1e-4)
+    assert found["by hand"]["mean"] > 60
 
 
 def test_pictures_and_what_was_kept_of_them_give_the_same_answers(kinds):
