@@ -46,8 +46,12 @@ class OverTime(NamedTuple):
         u = lowpass(x.values, self.average.decay)
         if self.kind == "membrane":
             return Signal(u, True), {}
-        steps = torch.arange(1, len(u) + 1, dtype=u.dtype, device=u.device)
-        return Signal(u.cumsum(0) / steps.reshape(-1, *[1] * (u.ndim - 1)), True), {}
+        return Signal(u.cumsum(0) / _so_far(u), True), {}
+
+    def back(self, error: Tensor) -> Tensor:
+        """The transposed map of a timed signal: from dE/dy[t] to dE/dx[t], the same filter from the last step to the first."""
+        reverse = error.flip(0) if self.kind == "membrane" else (error / _so_far(error)).flip(0).cumsum(0)
+        return lowpass(reverse, self.average.decay).flip(0)
 
 
 class Spoken(NamedTuple):
@@ -130,7 +134,16 @@ def _elsewhere(name: str, layers: tuple[tuple[str, Layer], ...]) -> bool:
     return all(not name.startswith(f"{layer}.") for layer, _ in layers)
 
 
+def _so_far(x: Tensor) -> Tensor:
+    """1, 2, 3, ... over the time axis of x."""
+    return torch.arange(1, len(x) + 1, dtype=x.dtype, device=x.device).reshape(-1, *[1] * (x.ndim - 1))
+
+
 def _back(filters: list[OverTime], error: Tensor, steps: int) -> Tensor:
+    if all(layer.kind in CAUSAL for layer in filters):
+        for layer in reversed(filters):
+            error = layer.back(error)
+        return error
     shape = error.shape if error.ndim > 2 else (steps, *error.shape)
 
     def filtered(values: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ def gradient(rule: Rule, network: Network, taken: Parts, still: Params, fast: Pa
         support: the examples.
         heard: what the stages before the first with fast weights say of them, see `stages.still`.
     """
-    given, (x, shown) = network.signal(support.x), (heard.x, [*heard.shown])
+    x, shown = heard.x, [*heard.shown]
     for stage in taken.stages[len(shown) :]:
         x, one = stages.run(stage, still, fast, x, rule.truncate)
         shown.append(one)
@@ -32,7 +32,7 @@ def gradient(rule: Rule, network: Network, taken: Parts, still: Params, fast: Pa
     back = said.back(error) if rule.feedback in ("random", "learnt") else None
     told = {}
     if rule.feedback == "generator":
-        told = rule.generator.signals(still, given, shown[-1].fields.z, support.y, said.output.shape[-1])
+        told = rule.generator.signals(still, network.signal(support.x), shown[-1].fields.z, support.y, said.output.shape[-1])
     for at, one in enumerate(shown):
         if not any(one.stage.owns(name) for name in fast):
             continue
