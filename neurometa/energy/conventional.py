@@ -46,13 +46,13 @@ def _board(card: Card, work: Workload, batch: int, static: bool) -> Cost:
     """t(B) = passes t0 + B macs / reference t1 scaling,  E = P t(B) / B.
 
     Every pass of the network starts anew; a spiking one may do so at each time step (as most frameworks do) or once for the window (the low
-    end); a backward pass is one more. In an adaptation the batch is the support set.
+    end); a backward pass is one more, and so is each of a readout alone. In an adaptation the batch is the support set.
     """
     reference, macs = card.limits["reference_macs"].quantity.value, _macs(work)
     together = batch if work.phase == "inference" else 1
-    starts = 1.0 if work.phase == "inference" else work.runs * (2 if work.rule == "gradient" else 1)
     steps = work.steps if work.spiking else 1
-    passes = Quantity(starts, starts * steps, starts * steps, NUMBER)
+    often = work.passes * steps + work.alone
+    passes = Quantity(work.passes + work.alone, often, often, NUMBER)
     each = card.time["each"].quantity * (macs / reference)
     each = each if macs == reference else each * card.limits["scaling"].quantity
     time = card.time["overhead"].quantity * passes + each * together

@@ -43,6 +43,8 @@ class Workload(NamedTuple):
         windows: examples shown in a sample: 1, or those of all runs while adapting.
         runs: in how many batches they were shown.
         weights: numbers that the network stores, and that the rule writes.
+        passes: through the network, forward and backward: a backward one for each run in which a weight takes a gradient.
+        alone: passes of a readout by itself, on what a spiking network before it had sent.
     """
 
     phase: str
@@ -56,6 +58,8 @@ class Workload(NamedTuple):
     windows: float
     runs: float
     weights: int
+    passes: float = 1
+    alone: float = 0
 
     @property
     def total(self) -> Counts:
@@ -131,13 +135,15 @@ class _Run(NamedTuple):
 
 
 class _Learnt(NamedTuple):
-    """One episode's adaptation: rule, counts by layer, spikes by neuron, examples shown, batches in which they were."""
+    """One episode's adaptation; as `Workload` has it."""
 
     rule: str
     layers: dict[str, Counts]
     firing: dict[str, Tensor]
     windows: int
     runs: int
+    passes: int
+    alone: int
 
 
 class _Watched:
@@ -203,15 +209,15 @@ def _adaptation(inference: Workload, learnt: list[_Learnt]) -> Workload:
     names = learnt[0].layers
     layers = {name: joined([one.layers[name] for one in learnt]) for name in names}
     firing = {name: sum((one.firing[name] for one in learnt), torch.zeros(())) / len(learnt) for name in learnt[0].firing}
-    windows, runs = (sum(getattr(one, what) for one in learnt) / len(learnt) for what in ("windows", "runs"))
-    return inference._replace(phase="adaptation", rule=learnt[0].rule, layers=layers, firing=firing, windows=windows, runs=runs)
+    means = {what: sum(getattr(one, what) for one in learnt) / len(learnt) for what in ("windows", "runs", "passes", "alone")}
+    return inference._replace(phase="adaptation", rule=learnt[0].rule, layers=layers, firing=firing, **means)
 
 
 def _learning(learner: Learner, adapted: Adapted, runs: list[_Run], support: Data) -> _Learnt:
     """Count one adaptation: its runs, and the rule's own work. Nothing was written: nothing needs to be done."""
     rule = _rule(learner) if adapted.fast else "none"
     if rule == "none":
-        return _Learnt(rule, {LEARNING: _one(Counts())}, {}, 0, 0)
+        return _Learnt(rule, {LEARNING: _one(Counts())}, {}, 0, 0, 0, 0)
     layers: dict[str, Counts] = {}
     firing: dict[str, Tensor] = {}
     spiking, again = any(run.seen.spiking for run in runs), _again(learner.plasticity)
@@ -227,7 +233,11 @@ def _learning(learner: Learner, adapted: Adapted, runs: list[_Run], support: Dat
     if isinstance(learner.plasticity, EProp):
         steps = sum(run.seen.samples * run.seen.steps for run in counted)
         work = eprop.work(learner.plasticity, learner.network, runs[0].plan, adapted.fast, steps)  # type: ignore[arg-type]
-    return _Learnt(rule, {**layers, LEARNING: _one(work)}, firing, windows, again * len(counted))
+    passes, alone = (
+        again * sum(1 + (rule == "gradient" and any(stage.weight in adapted.fast for stage in run.plan)) for run in some)
+        for some in (counted, [run for run in runs if run.plan and run.seen.spiking != spiking])
+    )
+    return _Learnt(rule, {**layers, LEARNING: _one(work)}, firing, windows, again * len(counted), passes, alone)
 
 
 def _again(rule: Any) -> int:

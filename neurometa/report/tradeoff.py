@@ -42,9 +42,7 @@ def tradeoff(points: Sequence[Point], measure: str, width: Number) -> Figure:
         for column, phase in enumerate(PHASES):
             ax = axes(figure, 62 + column * across, 34 + row * tall, across - 76, tall - 86)
             _panel(ax, [p for p in points if (p.task, p.phase) == (task, phase)], best, measure, marks, ends)
-            ax.set_title(
-                f"{phase}: {TITLES[phase]}" + (f" ({task})" if len(tasks) > 1 else ""), fontsize=12.5, color=INK, loc="left", pad=9
-            )
+            ax.set_title(f"{phase}: {task if len(tasks) > 1 else TITLES[phase]}", fontsize=12.5, color=INK, loc="left", pad=9)
             for spiking in (True, False):
                 line = front(contenders(points, spiking, phase, task), measure)
                 style = {"color": COLOURS[spiking], "lw": 1.8, "ls": "-" if spiking else (0, (5, 2)), "alpha": 0.8, "zorder": 1}

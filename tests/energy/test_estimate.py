@@ -180,6 +180,15 @@ def test_a_board_shares_the_start_of_a_batch():
         estimate(card, one, Settings(batch=0))
 
 
+def test_a_board_starts_every_pass_a_spiking_one_at_each_step_and_a_readout_alone_once():
+    card = CARDS["jetson-tx1"]
+    phase = work(Counts(dense_macs=1), spiking=True)._replace(phase="adaptation", steps=4, passes=3, alone=2)
+    start = card.time["overhead"].quantity.to("us")["value"]
+    found = estimate(card, phase).latency.to("us")
+    assert found["value"] == pytest.approx((3 * 4 + 2) * start, rel=1e-3)
+    assert found["low"] == pytest.approx((3 + 2) * card.time["overhead"].quantity.to("us")["low"], rel=1e-3)
+
+
 def test_memory_is_interpolated_between_the_published_sizes():
     card = CARDS["digital45-fp32"]
     found = [access(card, size).to("pJ")["value"] for size in (100, 8192, 20480, 32768, 540672, 1 << 20, 1 << 21)]

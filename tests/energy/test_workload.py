@@ -113,6 +113,7 @@ def test_descent_on_all_weights_runs_forward_and_backward_at_every_step():
     layers = {name: means(counts) for name, counts in found.adaptation.layers.items()}
     once = {name: means(counts) for name, counts in found.inference.layers.items()}
     assert (found.adaptation.rule, found.adaptation.windows, found.adaptation.runs) == ("gradient", 4, 2)
+    assert (found.adaptation.passes, found.adaptation.alone) == (4, 0)
     for name in ("conv1", "conv2", "readout"):
         assert layers[name].dense_macs == 4 * once[name].dense_macs
         assert layers[name].backward_macs == (1 if name == "conv1" else 2) * layers[name].dense_macs
@@ -128,6 +129,9 @@ def test_descent_on_the_readout_leaves_the_rest_to_one_forward_pass():
     assert layers["readout"].host_macs == layers["readout"].backward_macs == 2 * 2 * 2 * 4  # steps, examples, classes, features
     assert layers[LEARNING].optimiser_macs == 2 * (2 * 4 + 2)
     assert (found.adaptation.windows, found.adaptation.runs) == (2, 1)
+    assert (found.adaptation.passes, found.adaptation.alone) == (1, 4), "features once; the readout forward and backward in two steps"
+    conventional = done(*RULES["readout"], spiking=False)[2].adaptation
+    assert (conventional.passes, conventional.alone) == (5, 0)
 
 
 def test_a_conventional_learner_has_no_events_in_either_phase():
