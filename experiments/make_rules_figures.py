@@ -69,7 +69,9 @@ def curve(ax: Axes, found: list[dict[str, Any]], title: str) -> None:
     ticks = sorted({point["value"] for point in found})
     ax.set_xticks(ticks, [str(tick) for tick in ticks])
     ax.minorticks_off()
-    ax.set_ylim(15, 101)
+    low = min(point["mean"] - point["ci95"] for point in found)
+    low -= 0.05 * (100 - low)
+    ax.set_ylim(low, 100 + 0.02 * (100 - low))
     ax.grid(axis="y", color=LINE, lw=0.8)
     ax.set_title(title, loc="left", fontsize=13, color=INK, pad=10)
     ends = []
@@ -78,10 +80,10 @@ def curve(ax: Axes, found: list[dict[str, Any]], title: str) -> None:
         x, y, e = ([p[key] for p in own] for key in ("value", "mean", "ci95"))
         colour = pick((*SERIES, MUTED, INK), i)
         ax.errorbar(x, y, e, color=colour, lw=2, ls=pick(DASHES, i), marker=pick(MARKS, i), ms=5)
-        ends.append([y[-1], x[-1], name, colour])
+        ends.append([y[-1], ticks[-1], name, colour])
     ends.sort(key=lambda end: -end[0])
     for above, end in zip([None, *ends], ends, strict=False):
-        end.append(end[0] if above is None else min(end[0], above[4] - 5.0))
+        end.append(end[0] if above is None else min(end[0], above[4] - 0.06 * (100 - low)))
     for _, x, name, colour, at in ends:
         ax.text(x * 1.06, at, name, va="center", fontsize=11.5, color=colour)
 
