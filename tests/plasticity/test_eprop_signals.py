@@ -5,10 +5,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from neurometa.core.layer import TimeAverage
 from neurometa.core.network import Stack
 from neurometa.plasticity import outputs, stages
 from neurometa.plasticity.eprop import EProp
-from neurometa.types import Data, Params
+from neurometa.types import Data, Params, Signal
 from tests.plasticity.networks import LABELS, NEURONS, dense, learnt, raster
 
 
@@ -88,3 +89,12 @@ def test_feedback_along_the_readouts_own_weights_is_symmetric_whatever_the_delay
     found = learnt(EProp(rate=1.0, fast=("linear1.*",), feedback="random"), network, slow, x, LABELS)["linear1.weight"]
     assert exact.abs().max() > 1e-5
     torch.testing.assert_close(found, exact, rtol=1e-10, atol=1e-13)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.8])
+@pytest.mark.parametrize("kind", outputs.CAUSAL)
+def test_the_way_back_through_a_filter_is_its_transpose(kind: str, decay: float) -> None:
+    error = torch.randn(30, 2, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    over = outputs.OverTime(TimeAverage(decay), kind)
+    expected = torch.func.vjp(lambda x: over.apply({}, Signal(x, True), {})[0].values, torch.zeros_like(error))[1](error)[0]
+    assert outputs._back([over], error, len(error)).sub(expected).abs().max() <= 1e-14
