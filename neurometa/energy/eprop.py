@@ -16,6 +16,7 @@ from neurometa.core.neuron import ALIF
 from neurometa.energy.counts import Counts
 from neurometa.energy.stage import Stage
 from neurometa.errors import UserError
+from neurometa.plasticity import fit, stages, step_size
 from neurometa.plasticity.eprop import EProp
 from neurometa.types import Adapted, Data, Params, Work
 
@@ -36,11 +37,14 @@ def adapted(rule: EProp, network: Stack, params: Params, support: Data, show: Ca
             "a learner of rule eprop with feedback generator given, whose own network is not counted: estimate one with feedback "
             "symmetric, random or learnt"
         )
-    once, weights, parts = rule._replace(steps=1, examples="batch"), dict(params), []
+    if rule.examples == "single":
+        fit.refuse_statistics(stages.parts(network), params)
+    once, parts = rule._replace(steps=1, examples="batch"), []
+    weights = {**params, **step_size.unwritten(network, params, rule.ways)}
     for _ in range(rule.steps):
         for examples in rule.dealt(network, support):
             show(weights, examples)
-            parts.append(once.adapt(network, weights, examples))
+            parts.append(once.onward(network, weights, examples))
             weights = {**weights, **parts[-1].fast, **parts[-1].statistics}
     statistics: Params = {}
     for part in parts:

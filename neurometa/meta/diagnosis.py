@@ -41,7 +41,7 @@ def _said(learner: Learner, params: Params, support: Data) -> str | None:
     adapted = learner.adapt(params, support)
     if bool(adapted.finite):
         return None
-    name, broken = type(rule).__name__.lower(), _broken(adapted.fast)
+    name, broken = type(rule).__name__.lower().removesuffix("modulated"), _broken(adapted.fast)
     if not broken:
         return f"rule {name}: no neuron spiked in the support set, which leaves nothing to learn from; raise the input or the weights"
     counted = next((field for field in COUNTED if hasattr(rule, field)), None)

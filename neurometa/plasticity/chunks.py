@@ -71,6 +71,12 @@ def refuse(stage: Stage) -> None:
                 f"rule eprop with chunk and layer {name} of kind {type(layer).__name__} given, unnormalised dense layers expected: "
                 "choose chunk 0, the whole window at once"
             )
+    dense = [name for name, layer in stage.synapses if isinstance(layer, Linear)]
+    if len(dense) > 1:
+        raise UserError(
+            f"rule eprop with chunk and layers {dense[0]} and {dense[1]} before population {stage.name} given, one dense layer expected: "
+            "choose chunk 0, the whole window at once"
+        )
     if stage.population.delay:
         raise UserError(f"rule eprop with chunk and delayed population {stage.name} given, delay 0 expected: choose chunk 0")
 

@@ -116,10 +116,19 @@ class EProp(NamedTuple):
         Returns:
             The moved weights; `finite` is False where they are not finite or no neuron has spiked.
         """
-        taken = stages.parts(network)
-        start = {**slow, **step_size.unwritten(network, slow, self.ways)}
-        fast = self._moving(start)
-        still = without(slow, fast)
+        return self.onward(network, {**slow, **step_size.unwritten(network, slow, self.ways)}, support)
+
+    def onward(self, network: Network, start: Params, support: Data) -> Adapted:
+        """The same from where a readout was written already.
+
+        Raises:
+            UserError: what `refuse` says, or examples one at a time and a normalisation that would take its statistics from the first.
+        """
+        taken, fast = stages.parts(network), self._moving(start)
+        fit.refuse(self, taken, fast)
+        if self.examples == "single":
+            fit.refuse_statistics(taken, start)
+        still = without(start, fast)
         statistics: Params = {}
         spiked = torch.zeros((), device=support.x.device)
         work = torch.zeros(3)
@@ -133,7 +142,7 @@ class EProp(NamedTuple):
                 known = {**still, **statistics}
                 heard[i] = heard.get(i) or stages.still(taken, known, fast, network.signal(part.x))
                 found = whole.gradient(self, network, taken, known, fast, part, heard[i])
-                fast = self._stepped(slow, fast, found.weights)
+                fast = self._stepped(start, fast, found.weights)
                 measured = {name: value for name, value in found.statistics.items() if name not in statistics}
                 statistics, spiked, work = {**statistics, **measured}, spiked + found.spikes, work + found.work
         share = step_size.moving(self._sizes, fast) / sum(value.numel() for value in fast.values())
@@ -149,7 +158,8 @@ class EProp(NamedTuple):
         spikes, work = values.new_zeros(()), torch.zeros(3)
         for part in values.split(self.chunk):
             found, progress = online.chunk(self, taken, still, fast, part, support.y, progress)
-            spikes, work = spikes + found.spikes, work + found.work
+            spikes = spikes + found.spikes
+            work = work + found.work if self.online else torch.cat([found.work[:1], work[1:] + found.work[1:]])  # one update a pass
             if self.online:
                 fast = self._stepped(slow, fast, found.weights)
             else:

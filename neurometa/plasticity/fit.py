@@ -1,7 +1,7 @@
 """Whether e-prop, as it is set, can work on a network: what it refuses, and what to choose instead."""
 
 from neurometa.core.adjoint import KNOWN
-from neurometa.core.layer import Flatten, Linear, TimeAverage
+from neurometa.core.layer import Flatten, Linear, Norm, TimeAverage
 from neurometa.core.neuron import ALIF
 from neurometa.errors import UserError
 from neurometa.plasticity import chunks
@@ -39,6 +39,21 @@ def refuse(rule: Rule, taken: Parts, names: Params) -> None:
         _refuse_chunks(rule, taken, names)
 
 
+def refuse_statistics(taken: Parts, start: Params) -> None:
+    """Refuse a normalisation that would take its statistics from a single example.
+
+    Raises:
+        UserError: naming the layer.
+    """
+    layers = [layer for stage in taken.stages for layer in stage.synapses] + list(taken.readout)
+    for name, layer in layers:
+        if isinstance(layer, Norm) and f"{name}.mean" not in start:
+            raise UserError(
+                f"rule eprop with examples single and normalisation {name} given, whose statistics would be those of the first example "
+                "alone: choose examples = 'batch', or network.normalise = false"
+            )
+
+
 def _refuse_chunks(rule: Rule, taken: Parts, names: Params) -> None:
     for stage in taken.stages:
         chunks.refuse(stage)
@@ -48,6 +63,10 @@ def _refuse_chunks(rule: Rule, taken: Parts, names: Params) -> None:
     if rule.output != "membrane" or rule.regularisation or rule.feedback == "generator":
         what = f"output {rule.output}" if rule.output != "membrane" else "regularisation" if rule.regularisation else "feedback generator"
         raise UserError(f"rule eprop with chunk and {what} given, which look at the whole window: choose chunk 0, or output membrane")
+    averages = [i for i, (_, layer) in enumerate(taken.readout) if isinstance(layer, TimeAverage) and layer.decay > 0]
+    if averages and any(isinstance(layer, Linear) for _, layer in taken.readout[: averages[0]]):
+        name = taken.readout[averages[0]][0]
+        raise UserError(f"rule eprop with chunk and filter {name} behind the readout's weights given, before them expected: choose chunk 0")
     for name, layer in taken.readout:
         if not isinstance(layer, TimeAverage | Flatten | Linear):
             kind = type(layer).__name__

@@ -79,8 +79,8 @@ def _learnt(rule: Rule, stage: Stage, one: chunks.Passed, still: Params, to_u: T
     if matrix is not None and rule.feedback != "symmetric":
         signal = feedback.broadcast(error, matrix.detach() if rule.feedback == "random" else matrix).full(one.fields.z)
     neuron, fields = rule.traced(one.neuron, one.fields)
-    shown = detached(one.presynaptic) if rule.truncate else one.presynaptic
-    seen = chunks.Passed(neuron, fields, shown, one.before)
+    shown, before = (detached(part) if rule.truncate else part for part in (one.presynaptic, one.before))
+    seen = chunks.Passed(neuron, fields, shown, before)
     return chunks.learnt(seen, signal, kappa, memory, stage.population.kernel)
 
 

@@ -28,8 +28,8 @@ class Pairing(NamedTuple):
         tau_plus, tau_minus, tau_x, tau_y: time constants, in time steps.
         offset: trace below which a postsynaptic spike depresses.
         gain: factor of every change; a number, or one for each presynaptic neuron.
-        multiplicative: potentiation is in proportion to (high - w), depression to (w - low); otherwise weights are clipped to these bounds.
-        low, high: bounds of a weight.
+        multiplicative: potentiation is in proportion to (high - w), depression to (w - low); otherwise neither depends on w.
+        low, high: bounds of a weight, at which it is clipped either way: a change of more than the whole distance would overshoot.
         nearest: a spike sets a trace to 1, so that only the nearest spike counts; otherwise it adds 1: all-to-all.
         coincident: as above.
     Source:
@@ -81,7 +81,8 @@ def paired(rule: Pairing, state: Traces, pre: Float[Tensor, " pre"], post: Float
     if rule.multiplicative:
         w = w + up * (rule.high - w) - down * (w - rule.low)
     else:
-        w = (w + up - down).clamp(rule.low, rule.high)
+        w = w + up - down
+    w = w.clamp(rule.low, rule.high)
     return Traces(w, _spiked(rule, r1, pre), _spiked(rule, r2, pre), _spiked(rule, o1, post), _spiked(rule, o2, post))
 
 

@@ -84,7 +84,8 @@ def test_recurrent_synapses_are_visited_like_all_others():
     assert within.synaptic_updates - without.synaptic_updates == SHOWN * STEPS * HIDDEN * HIDDEN
 
 
-@pytest.mark.parametrize("rule", [EProp(steps=3, rate=0.1), EProp(steps=2, rate=0.1, examples="single"), EProp(feedback="random")])
+@pytest.mark.parametrize("rule", [EProp(steps=3, rate=0.1), EProp(steps=2, rate=0.1, examples="single"), EProp(feedback="random"),
+                                  EProp(steps=3, rate=0.1, ways=WAYS)])  # fmt: skip
 def test_counting_pass_by_pass_moves_the_same_weights_to_the_bit(rule):
     made, params = learner(rule)
     support = made.encode(TASK.sample(torch.Generator().manual_seed(5), 1), torch.Generator()).support

@@ -53,7 +53,7 @@ def test_rules_of_the_readout_name_silence_and_the_example_after_which_they_brok
     learner = Learner(network, rule, Direct(6))
     params = learner.init(torch.Generator().manual_seed(0))
     scale = next(name for name in params if name.endswith(("log_scale", "coefficient")))
-    name = type(rule).__name__.lower()
+    name = type(rule).__name__.lower().removesuffix("modulated")
     with pytest.raises(UserError, match=rf"rule {name}: fast weights of readout are not finite after (example|trial) 1 of"):
         evaluate(learner, {**params, scale: torch.full_like(params[scale], 1e308 * 10)}, TASK, 4, torch.Generator().manual_seed(1))
     silent = {**params, "linear1.weight": torch.zeros_like(params["linear1.weight"])}
@@ -61,7 +61,7 @@ def test_rules_of_the_readout_name_silence_and_the_example_after_which_they_brok
         evaluate(learner, silent, TASK, 4, torch.Generator().manual_seed(1))
 
 
-CONSTANTS = {"stdp": "stdp.log_a2_plus", "soel": "soel.log_rate", "rewardmodulated": "reward.log_rate", "hebbian": "hebbian.coefficient"}
+CONSTANTS = {"stdp": "stdp.log_a2_plus", "soel": "soel.log_rate", "reward": "reward.log_rate", "hebbian": "hebbian.coefficient"}
 
 
 @pytest.mark.parametrize("rule", [STDP(2, passes=3), SOEL(2), RewardModulated(2), Hebbian(2)], ids=lambda rule: type(rule).__name__)
@@ -69,7 +69,7 @@ def test_a_constant_without_bound_ends_the_episode_of_every_rule_of_the_readout(
     network = averaged_last(mlp_network((1, 4, 4), (8,), neuron=LIVELY, steps=6, outputs=None))
     learner = Learner(network, rule, Direct(6))
     params = learner.init(torch.Generator().manual_seed(0))
-    name = type(rule).__name__.lower()
+    name = type(rule).__name__.lower().removesuffix("modulated")
     params[CONSTANTS[name]] = torch.full_like(params[CONSTANTS[name]], math.inf)
     with pytest.raises(UserError, match=rf"rule {name}: fast weights of readout are not finite after (example|trial) \d+ of"):
         evaluate(learner, params, TASK, 4, torch.Generator().manual_seed(1))

@@ -21,6 +21,29 @@ def test_chunks_of_any_length_add_up_to_the_whole_window(name: str, kappa: float
         torch.testing.assert_close(parts[key], value, rtol=1e-10, atol=1e-13)
 
 
+@pytest.mark.parametrize("name", NEURONS)
+def test_an_outer_gradient_that_holds_traces_constant_does_not_depend_on_chunks(name: str) -> None:
+    network, slow = dense(NEURONS[name], readout_decay=0.8)
+    x, found = raster(30, 4, 7), []
+    for chunk in (0, 7):
+        rule = EProp(rate=1.0, truncate=True, chunk=chunk)
+        leaves = {key: value.clone().requires_grad_() for key, value in slow.items()}
+        fast = rule.adapt(network, leaves, Data(x, LABELS)).fast
+        loss = sum(value.square().sum() for value in fast.values())
+        found.append(torch.autograd.grad(loss, [leaves["linear1.weight"], leaves["readout.weight"]]))  # type: ignore[arg-type]
+    for whole, parts in zip(*found, strict=True):
+        assert whole.abs().max() > 1e-3
+        torch.testing.assert_close(parts, whole, rtol=1e-9, atol=1e-12)
+
+
+def test_an_update_at_the_end_is_one_update_however_many_chunks_there_are() -> None:
+    network, slow = dense(NEURONS["lif-hard"])
+    data = Data(raster(30, 4, 7), LABELS)
+    at_once, in_chunks = (EProp(chunk=chunk).adapt(network, slow, data).work for chunk in (0, 7))
+    assert [float(x) for x in in_chunks] == [float(x) for x in at_once]
+    assert float(EProp(chunk=10, online=True).adapt(network, slow, data).work.synaptic_updates) == 3 * float(at_once.synaptic_updates)
+
+
 @pytest.mark.parametrize("trace", ["plain", "membrane"])
 def test_chunks_carry_every_kind_of_trace(trace: str) -> None:
     network, slow = dense(NEURONS["alif-hard"], readout_decay=0.8)

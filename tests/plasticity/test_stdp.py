@@ -64,6 +64,14 @@ def test_additive_changes_stop_at_the_bounds_and_multiplicative_ones_shrink_towa
     assert run(soft, [12], [10], start=0.4) == pytest.approx(0.4 - 0.4 * np.exp(-2 / 5) * 1.4, rel=1e-12)
 
 
+@pytest.mark.parametrize("multiplicative", [False, True])
+def test_weights_stay_within_their_bounds_however_strong_the_rule(multiplicative: bool) -> None:
+    strong = RULE._replace(low=-1.0, high=1.0, multiplicative=multiplicative, tau_plus=10.0, gain=5.0)
+    found = [run(strong, list(range(n)), list(range(n))) for n in range(1, 12)]
+    assert max(found) == 1
+    assert min(found) >= -1
+
+
 def test_an_offset_depresses_synapses_that_were_silent_before_a_postsynaptic_spike() -> None:
     offset = RULE._replace(offset=0.25)
     assert run(offset, [], [10]) == pytest.approx(-0.7 * 0.25, rel=1e-12)
