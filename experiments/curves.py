@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from experiments.rules import shared
 from experiments.rules.judge import begun, judged, spread
-from experiments.rules.rows import LAST, Row, rows, steps
+from experiments.rules.rows import LAST, Row, kept_as, rows, steps
 from neurometa.types import Params
 
 SHOTS = (1, 2, 3, 5, 10)
@@ -49,7 +49,7 @@ def constants(name: str, row: Row, kept: Path) -> Params:
     """The row's parameters after its meta-training with seed 0; those it begins with where nothing is trained."""
     if not row.steps:
         return begun(row, 5)
-    found = load_file(kept / "constants" / f"{name}-5-0.safetensors")
+    found = load_file(kept / "constants" / f"{kept_as(name, 5, 0)}.safetensors")
     return {name: value for name, value in found.items() if name != "cpu_s"}
 
 

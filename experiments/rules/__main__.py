@@ -19,7 +19,7 @@ from torch import Tensor
 
 from experiments.rules import shared
 from experiments.rules.judge import TOGETHER, begun, judged, spread, trained
-from experiments.rules.rows import Row, rows, steps
+from experiments.rules.rows import Row, kept_as, rows, steps
 from neurometa.tasks.omniglot import INK
 from neurometa.types import Params
 
@@ -54,20 +54,20 @@ def main() -> None:
 
 def one(name: str, ways: int, seed: int, episodes: int, data: Path | None, kept: Path, both: bool = True) -> dict[str, Any]:
     """One line of the table: by hand, trained, and paired differences."""
-    row = rows(ways)[name]
+    row, file = rows(ways)[name], kept_as(name, ways, seed)
     by_hand = begun(row, ways, seed)
     found: dict[str, Any] = {"row": name, "task": f"{ways}w1s", "seed": seed}
     if not row.steps:
-        return {**found, "trained": spread(accuracies(f"{name}-{ways}-hand-{seed}", row, by_hand, ways, episodes, data, kept))}
-    end, spent = constants(name, row, ways, seed, by_hand, data, kept)
-    after = accuracies(f"{name}-{ways}-trained-{seed}", row, end, ways, episodes, data, kept)
+        return {**found, "trained": spread(accuracies(f"{file}-hand", row, by_hand, ways, episodes, data, kept))}
+    end, spent = constants(file, row, ways, seed, by_hand, data, kept)
+    after = accuracies(f"{file}-trained", row, end, ways, episodes, data, kept)
     own = {key: round(float(value.mean()), 3) for key, value in end.items() if key.startswith(f"{row.rule['kind']}.")}
     found |= {"estimator": row.estimator, "steps": row.steps, "tasks": row.tasks, "cpu_s": round(spent, 1), "constants": own}
     found["trained"] = spread(after)
     if both:
-        hand = accuracies(f"{name}-{ways}-hand-{seed}", row, by_hand, ways, episodes, data, kept)
+        hand = accuracies(f"{file}-hand", row, by_hand, ways, episodes, data, kept)
         found |= {"by hand": spread(hand), "gain": spread(after - hand)}
-    alone = kept / "accuracies" / f"{ALONE}-{ways}-trained-{seed}.npy"
+    alone = kept / "accuracies" / f"{kept_as(ALONE, ways, seed)}-trained.npy"
     if name.startswith("eprop") and name != ALONE and alone.exists():
         found["over readout"] = spread(after - torch.from_numpy(np.load(alone)))
     return found
@@ -75,7 +75,7 @@ def one(name: str, ways: int, seed: int, episodes: int, data: Path | None, kept:
 
 def constants(name: str, row: Row, ways: int, seed: int, by_hand: Params, data: Path | None, kept: Path) -> tuple[Params, float]:
     """The row's parameters after training, and the CPU seconds that it took; read where they were kept."""
-    file = kept / "constants" / f"{name}-{ways}-{seed}.safetensors"
+    file = kept / "constants" / f"{name}.safetensors"
     if not file.exists():
         end = trained(row, ways, seed, shared.characters("train", data, kept), by_hand)
         file.parent.mkdir(parents=True, exist_ok=True)

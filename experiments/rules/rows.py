@@ -1,5 +1,6 @@
 """The rows of the comparison: a rule with constants as the literature has them, what it is given, and how it is meta-trained."""
 
+import hashlib
 import json
 import tomllib
 from pathlib import Path
@@ -78,6 +79,13 @@ def rows(ways: int) -> dict[str, Row]:
         "eprop-generator": last({**eprop, "feedback": "generator"}),
     }
     return {name: row._replace(learning_rate=CHOSEN.get((name, ways), row.learning_rate)) for name, row in found.items()}
+
+
+def kept_as(name: str, ways: int, seed: int) -> str:
+    """File name of what is kept of a row, without its ending: a row whose settings are changed is another."""
+    row = rows(ways)[name]
+    settings = f"{row.given} {load.dump(experiment(row, ways, seed))}".encode()
+    return f"{name}-{ways}-{seed}-{hashlib.sha256(settings).hexdigest()[:8]}"
 
 
 def steps() -> int:

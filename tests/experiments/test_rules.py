@@ -9,10 +9,11 @@ import torch
 
 from experiments import make_rules_figures as figures
 from experiments.curves import INNER, changed, points
+from experiments.rules import rows as rows_module
 from experiments.rules import shared
 from experiments.rules.choose import halves, tried
 from experiments.rules.judge import begun, judged, learner, spread, trained
-from experiments.rules.rows import BODY, COUNTS, LAST, WHOLE, WINDOW, experiment, rows, steps
+from experiments.rules.rows import BODY, COUNTS, LAST, WHOLE, WINDOW, experiment, kept_as, rows, steps
 from neurometa import tasks
 from neurometa.core.network import averaged_last, conv_network
 from neurometa.core.neuron import LIF
@@ -52,6 +53,24 @@ def test_a_meta_training_moves_what_belongs_to_the_rule_and_nothing_else(name, k
     moved = {key for key, value in after.items() if not torch.equal(value, before[key])}
     assert moved
     assert all(key.startswith(f"{row.rule['kind']}.") for key in moved)
+
+
+def test_what_is_kept_of_a_row_is_not_taken_for_that_of_other_settings(monkeypatch):
+    one, other = kept_as("anil", 5, 0), kept_as("anil", 5, 1)
+    assert one == kept_as("anil", 5, 0)
+    monkeypatch.setitem(rows_module.CHOSEN, ("anil", 5), 0.5)
+    assert len({one, other, kept_as("anil", 5, 0)}) == 3
+
+
+def test_published_differences_are_those_of_the_published_means():
+    lines = [json.loads(line) for line in (Path(figures.HERE) / "data" / "rules.jsonl").read_text().splitlines()]
+    means = {(line["row"], line["task"], line["seed"]): line["trained"]["mean"] for line in lines}
+    for line in lines:
+        if "gain" in line:
+            assert line["gain"]["mean"] == pytest.approx(line["trained"]["mean"] - line["by hand"]["mean"], abs=1e-3)
+        if "over readout" in line:
+            alone = means["eprop-readout", line["task"], line["seed"]]
+            assert line["over readout"]["mean"] == pytest.approx(line["trained"]["mean"] - alone, abs=1e-3), line["row"]
 
 
 def test_outer_rates_are_tried_on_one_half_of_the_characters_and_judged_on_the_other(kinds):
