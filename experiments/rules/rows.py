@@ -20,7 +20,7 @@ SIGMA, DIRECTIONS = 0.3, 12
 """Of the outer loop by evolution."""
 
 CHOSEN = {
-    **{(name, 20): 0.01 for name in ("anil", "soel", "eprop-readout", "eprop-symmetric", "eprop-random", "eprop-learnt")},
+    **{(name, 20): 0.01 for name in ("anil", "soel", "bptt", "eprop-readout", "eprop-symmetric", "eprop-random", "eprop-learnt")},
     ("soel", 5): 0.03, ("eprop-learnt", 5): 0.003, ("eprop-generator", 5): 0.003, ("eprop-generator", 20): 0.003,
 }  # fmt: skip
 """Outer learning rates of rows for which that of the others is too large, by row and ways: tried by `choose` on training characters."""

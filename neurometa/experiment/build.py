@@ -97,9 +97,10 @@ def trainer(experiment: config.Experiment, data: Path | None) -> Trainer:
 
 
 def question(experiment: config.Experiment) -> Question:
-    """The question that the experiment's [evaluation] asks."""
+    """The question that the experiment's [evaluation] asks; a task without splits asks what it trained, unless told otherwise."""
     asked = experiment.evaluation
-    ways = experiment.task.ways if regression(experiment.task) else asked.ways
+    untold = isinstance(experiment.task, config.DelayedCue) and asked.ways == config.Evaluation().ways
+    ways = experiment.task.ways if regression(experiment.task) or untold else asked.ways
     return Question(ways, asked.shots, asked.queries)
 
 
@@ -150,7 +151,10 @@ def _unseen_sines(asked: Question) -> TaskFamily:
 def _unseen_trials(task: config.DelayedCue, asked: Question) -> TaskFamily:
     """Maps and trials that were not drawn in training."""
     if asked.ways != task.ways or asked.split is not None or asked.within_alphabet:
-        raise UserError(f"task delayed-cue asks the {task.ways} cues it was trained on and has no splits: leave out --ways, --split")
+        raise UserError(
+            f"{asked.ways} ways given, but task delayed-cue asks the {task.ways} cues it was trained on, and has no splits: "
+            f"evaluate with {task.ways} ways, and leave out --split and --within-alphabet"
+        )
     return _delayed_cue(task)._replace(shots=asked.shots, queries=asked.queries)
 
 

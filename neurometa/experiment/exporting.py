@@ -25,6 +25,8 @@ from neurometa.export.loihi import Chip, Folded, Rounded, calibrate, chip_input,
 from neurometa.meta.adapt import outcomes
 from neurometa.meta.evaluate import evaluate
 from neurometa.meta.learner import Learner
+from neurometa.plasticity.soel import SOEL
+from neurometa.plasticity.stdp import STDP
 from neurometa.types import Params, Signal, TaskFamily
 
 SCHEMA = 1
@@ -180,6 +182,12 @@ def _network(learner: Learner, params: Params) -> Stack:
         raise UserError(
             f"plasticity {type(learner.plasticity).__name__.lower()} moves weights on the chip, which the exported network holds fixed: "
             "export a learner whose readout alone adapts, such as prototype, or bptt with fast = ['readout.*']"
+        )
+    if isinstance(learner.plasticity, STDP | SOEL):
+        name = type(learner.plasticity).__name__.lower()
+        raise UserError(
+            f"plasticity {name} given, whose readout sees every time step, while an exported one reads the mean of a window: export a "
+            "learner of rule prototype, hebbian, reward or bptt on the readout; neurometa.export.loihi.rules.sums writes the rule alone"
         )
     return network
 

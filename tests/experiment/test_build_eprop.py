@@ -77,5 +77,6 @@ def test_the_delayed_cue_is_seen_over_time_and_answered_at_the_end() -> None:
     experiment = load.convert({"name": "try", "task": task, "encoding": {"kind": "raster"}, "network": SMALL}, "try.toml")
     unseen = build.unseen(experiment, build.Question(3, 2, 1), None)
     assert unseen.shape == (21, 8)
-    with pytest.raises(UserError, match="asks the 3 cues"):
+    with pytest.raises(UserError, match="2 ways given, but task delayed-cue asks the 3 cues it was trained on"):
         build.unseen(experiment, build.Question(2, 2, 1), None)
+    assert build.question(experiment).ways == 3, "where [evaluation] does not say"

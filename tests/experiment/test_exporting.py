@@ -9,7 +9,8 @@ import torch
 
 from neurometa.cli import _exit_code
 from neurometa.errors import UserError
-from neurometa.experiment import build, checkpoint, exporting, folder
+from neurometa.experiment import build, checkpoint, exporting, folder, load
+from neurometa.experiment.override import Override
 from neurometa.experiment.progress import Silent
 from neurometa.export import lava
 from neurometa.export.bundle import read
@@ -80,6 +81,13 @@ def test_a_learner_whose_every_weight_moves_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="readout alone adapts"):
         exporting.to_loihi(folder.open_run(TRAINED / "omniglot-maml"), exporting.Asked(tmp_path / "out"), None, Silent())
     assert not (tmp_path / "out").exists()
+
+
+def test_a_rule_that_sees_every_step_is_refused_by_name(tmp_path: Path) -> None:
+    run = folder.open_run(TRAINED / "rules-prototype")
+    changed = load.changed(run.experiment, [Override(("plasticity",), {"kind": "stdp"})], "stdp")
+    with pytest.raises(UserError, match="plasticity stdp given, whose readout sees every time step"):
+        exporting.to_loihi(run._replace(experiment=changed), exporting.Asked(tmp_path / "out"), None, Silent())
 
 
 @pytest.mark.parametrize(
