@@ -8,10 +8,12 @@ from neurometa.core.network import averaged_last, mlp_network
 from neurometa.meta.adapt import outcomes
 from neurometa.meta.estimators import Unrolled
 from neurometa.meta.learner import Learner
+from neurometa.plasticity import soel
 from neurometa.plasticity.pairing import Pairing
 from neurometa.plasticity.reward import RewardModulated
+from neurometa.plasticity.soel import SOEL
 from neurometa.plasticity.stdp import STDP, Teacher
-from neurometa.types import Episode, Params
+from neurometa.types import Data, Episode, Params
 from tests.meta.learners import BUILDERS, RULES, assert_spiking, made, problem
 from tests.small import SMOOTH
 
@@ -60,12 +62,17 @@ SPIKING = {
     "stdp": STDP(2, Pairing(offset=0.2, a3_plus=0.05), Teacher(SMOOTH), 2),
     "soft bounds": STDP(2, Pairing(multiplicative=True, nearest=True)),
     "reward": RewardModulated(2, 6),
+    "soel": SOEL(2, rate=2.0, tau=3.0, threshold=0.45, scale=1.5, every=2, passes=2),
 }
 """Rules of the readout that are given a window or noise."""
 
+HELD = {soel.THRESHOLD}
+"""Parameters of a decision, which the test holds as it is."""
+
 
 @pytest.mark.parametrize("rule", SPIKING)
-def test_meta_gradients_of_rules_in_time_equal_finite_differences(rule: str) -> None:
+def test_meta_gradients_of_rules_in_time_equal_finite_differences(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(soel, "STEEPNESS", 0.0)  # a flat sigmoid passes no gradient: what asks for an update counts as fixed
     network = averaged_last(mlp_network((1, 4, 4), (7, 6), neuron=SMOOTH, steps=5, outputs=None))
     learner = Learner(network, SPIKING[rule], Direct(5))
     slow, episodes = problem(learner, 2)
@@ -76,7 +83,15 @@ def test_meta_gradients_of_rules_in_time_equal_finite_differences(rule: str) -> 
         slope = (loss(learner, moved(slow, name, way, H), episodes) - loss(learner, moved(slow, name, way, -H), episodes)) / (2 * H)
         found = float((gradient[name] * way).sum())
         assert found == pytest.approx(slope, rel=1e-5, abs=1e-8), name
-        assert abs(found) > 1e-7, f"{name} has no gradient: nothing was checked"
+        assert (abs(found) > 1e-7) == (name not in HELD), f"{name} has no gradient: nothing was checked"
+
+
+def test_some_errors_ask_for_an_update_in_the_case_of_soel_and_some_do_not() -> None:
+    network, rule = averaged_last(mlp_network((1, 4, 4), (7, 6), neuron=SMOOTH, steps=5, outputs=None)), SPIKING["soel"]
+    slow, episodes = problem(Learner(network, rule, Direct(5)), 2)
+    done = [rule.adapt(network, slow, Data(*support)).work for support in zip(episodes.support.x, episodes.support.y, strict=True)]
+    most = 2 * 4 * 2 * 2 * 6  # passes, examples, updates in the window, neurons, synapses of each
+    assert all(0 < int(work.synaptic_updates) < most for work in done)
 
 
 @pytest.mark.parametrize("build", BUILDERS)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from neurometa.core.network import averaged_last, mlp_network
-from neurometa.plasticity.soel import SOEL
+from neurometa.plasticity.soel import SOEL, STEEPNESS, THRESHOLD
 from neurometa.types import Data
 from tests import oracles_rules
 from tests.small import LIVELY, Switches
@@ -39,3 +39,20 @@ def test_a_threshold_above_every_error_leaves_the_weights_alone() -> None:
     adapted = rule.adapt(network, slow, Data(support.x[0], support.y[0]))
     assert not adapted.fast["readout.weight"].any()
     assert float(adapted.work.synaptic_updates) == 0
+
+
+def test_an_outer_gradient_reaches_the_threshold_through_a_sigmoid_in_place_of_the_jump() -> None:
+    network = averaged_last(mlp_network((1, 4, 4), (20,), neuron=LIVELY, steps=4))
+    rule = SOEL(2, rate=2.0, threshold=0.45, scale=1.5, every=4, passes=1)
+    params = network.init(torch.Generator().manual_seed(0))
+    slow = {**params, **rule.slow(network, params, torch.Generator())}
+    support = Switches(2, 1, 1).sample(torch.Generator().manual_seed(0), 1).support
+    known = Data(support.x[0, :1], support.y[0, :1])  # one example and one update, from y = 1/2: the errors are 1/2 and -1/2
+
+    def written(log_threshold: torch.Tensor) -> torch.Tensor:
+        return rule.adapt(network, {**slow, THRESHOLD: log_threshold}, known).fast["readout.weight"]
+
+    weight, slope = written(slow[THRESHOLD]), torch.func.jacrev(written)(slow[THRESHOLD])
+    assert float(weight.abs().max()) > 0.1
+    soft = torch.sigmoid(torch.tensor(STEEPNESS * (0.5 - 0.45)))  # both errors trigger, so that the weight holds a factor of 1 for it
+    torch.testing.assert_close(slope, -STEEPNESS * soft * (1 - soft) * 0.45 * weight, rtol=1e-10, atol=1e-12)
