@@ -3,14 +3,14 @@
 import json
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import torch
 
 from neurometa.cli import _exit_code
 from neurometa.errors import UserError
-from neurometa.experiment import build, checkpoint, exporting, folder, load
-from neurometa.experiment.override import Override
+from neurometa.experiment import build, checkpoint, config, exporting, folder
 from neurometa.experiment.progress import Silent
 from neurometa.export import lava
 from neurometa.export.bundle import read
@@ -85,7 +85,7 @@ def test_a_learner_whose_every_weight_moves_is_refused(tmp_path: Path) -> None:
 
 def test_a_rule_that_sees_every_step_is_refused_by_name(tmp_path: Path) -> None:
     run = folder.open_run(TRAINED / "rules-prototype")
-    changed = load.changed(run.experiment, [Override(("plasticity",), {"kind": "stdp"})], "stdp")
+    changed = msgspec.structs.replace(run.experiment, plasticity=config.STDP())
     with pytest.raises(UserError, match="plasticity stdp given, whose readout sees every time step"):
         exporting.to_loihi(run._replace(experiment=changed), exporting.Asked(tmp_path / "out"), None, Silent())
 
