@@ -15,9 +15,6 @@ from neurometa.plasticity.generator import Generator
 from neurometa.plasticity.stages import SYNAPTIC, Parts
 from neurometa.types import Adapted, Data, Network, Params, Work
 
-TRACES = ("exact", "plain", "membrane")
-"""What an eligibility trace remembers: all; not that a spike of its neuron reset the membrane; not the adaptation of the threshold."""
-
 PREFIX = "eprop"
 """What the rule's slow parameters begin with."""
 
@@ -47,7 +44,7 @@ class EProp(NamedTuple):
         chunk: steps that are worked on at a time, their traces carried on exactly, so that memory does not grow with the window; 0 for all.
         online: update after each chunk, not at the end of the window.
         truncate: hold traces constant in the outer gradient, which then passes through the learning signals alone.
-        target_rate, regularisation: firing rate to be held, and how strongly.
+        target_rate, regularisation: firing rate to be held over the whole window (a signal that knows later steps), and how strongly.
         columns: of weights of which not all synapses move, those that do.
     Source:
         Bellec et al. 2020, doi:10.1038/s41467-020-17236-y: equation 1 (dE/dW_ji = sum_t dE/dz_j[t] e_ji[t], as the authors' code cites it),

@@ -10,9 +10,6 @@ from neurometa.core.layer import Spiking
 from neurometa.core.learnt import Broadcast
 from neurometa.plasticity.stages import Stage
 
-FEEDBACKS = ("symmetric", "random", "learnt", "generator")
-"""Kinds: the readout's weights transposed, a matrix of its own that is fixed or meta-learnt, or a network of its own."""
-
 FEEDBACK = "eprop.feedback"
 """Slow parameter, with a population's name behind it: its feedback weights (outputs, *shape of the population)."""
 

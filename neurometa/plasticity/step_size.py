@@ -8,9 +8,6 @@ from torch import Tensor
 from neurometa.core.network import READOUT
 from neurometa.types import Network, Params
 
-RATES = ("fixed", "one", "learnt", "per-tensor", "per-parameter")
-"""Whose own a step size is: fixed; or meta-learnt, one for all, one for the readout and one for all else, each tensor's, each weight's."""
-
 
 class Columns(NamedTuple):
     """The synapses of a weight (neurons, inputs) that move where not all do: those of inputs `first` to `last` - 1."""
@@ -25,7 +22,8 @@ class Sizes(NamedTuple):
 
     Attributes:
         readout, hidden: the numbers.
-        kind: one of `RATES`.
+        kind: whose own a step size is: "fixed"; or meta-learnt, "one" for all, "learnt" one for the readout and one for all else,
+            "per-tensor", or "per-parameter" for each weight.
         columns: of weights of which not all synapses move, those that do.
     """
 
