@@ -83,6 +83,10 @@ def _ratios(answer: dict[str, Any]) -> list[str]:
         where = f"both on {marked[0]}" if one["kind"] == "same chip" else f"A on {marked[0]}; B on {marked[1]}"
         times = f"A / B = {_short(ends['value'])} ({_short(ends['low'])} to {_short(ends['high'])})"
         found.append(f"{one['phase']}: {times}, {_VERDICTS[one['verdict']]} ({where})")
+    priced = {one["side"] for one in answer["estimates"]}
+    without = " and ".join(run["run"] for side, run in enumerate(answer["runs"]) if side not in priced)
+    if _compares(answer) and not found and without:
+        found.append(f"nothing is compared: no chip here takes {without}; name one that does with another --chip, or leave --chip out")
     return found
 
 

@@ -107,6 +107,11 @@ def test_a_comparison_says_how_many_times_as_much_and_whether_that_crosses_one(r
     assert any("the published break-even of 5.7 %" in line for line in lines)
 
 
+def test_where_no_chip_takes_both_sides_it_says_that_nothing_is_compared(run, twin):
+    lines = estimates.lines(ask([run, twin], ("loihi1-davies2018",)))
+    assert lines[1].startswith(f"nothing is compared: no chip here takes {twin.experiment.name}; name one")
+
+
 def test_lower_bounds_are_marked(run):
     answer = ask([run], ("loihi1-davies2018", "digital45-int8", "h200-bf16"))
     assert {one["chip"]: one["lower_bound"] for one in answer["estimates"]} == {"loihi1": False, "digital45": True, "h200": True}
