@@ -56,7 +56,7 @@ def rules() -> None:
     labels = axes(figure, 0, 46, 140, high)
     labels.set(xlim=(0, 1), ylim=(len(names) - 0.4, -0.7), xticks=[], yticks=[])
     for y, name in enumerate(names):
-        labels.text(0.97, y, name, ha="right", va="center", fontsize=12.5, color=INK)
+        labels.text(0.97, y, name, ha="right", va="center", fontsize=11.5, color=INK)
     for left, task in ((150, "5w1s"), (530, "20w1s")):
         gained(axes(figure, left, 46, 350, high), found, names, task)
     figure.text(0.995, 0.012, "○ by hand    ● meta-trained", ha="right", fontsize=11.5, color=MUTED)

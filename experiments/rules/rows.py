@@ -21,7 +21,8 @@ SIGMA, DIRECTIONS = 0.3, 12
 
 CHOSEN = {
     **{(name, 20): 0.01 for name in ("anil", "soel", "bptt", "eprop-readout", "eprop-symmetric", "eprop-random", "eprop-learnt")},
-    ("soel", 5): 0.03, ("eprop-learnt", 5): 0.003, ("eprop-generator", 5): 0.003, ("eprop-generator", 20): 0.003,
+    **{(name, ways): 0.003 for name in ("eprop-generator", "eprop-generator-once") for ways in (5, 20)},
+    ("soel", 5): 0.03, ("eprop-learnt", 5): 0.003,
 }  # fmt: skip
 """Outer learning rates of rows for which that of the others is too large, by row and ways: tried by `choose` on training characters."""
 
@@ -77,6 +78,7 @@ def rows(ways: int) -> dict[str, Row]:
         "eprop-random": last({**eprop, "feedback": "random"}),
         "eprop-learnt": last({**eprop, "feedback": "learnt"}),
         "eprop-generator": last({**eprop, "feedback": "generator"}),
+        "eprop-generator-once": last({**eprop, "feedback": "generator", "steps": 1}),
     }
     return {name: row._replace(learning_rate=CHOSEN.get((name, ways), row.learning_rate)) for name, row in found.items()}
 
