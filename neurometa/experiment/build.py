@@ -97,10 +97,9 @@ def trainer(experiment: config.Experiment, data: Path | None) -> Trainer:
 
 
 def question(experiment: config.Experiment) -> Question:
-    """The question that the experiment's [evaluation] asks; a task without splits asks what it trained, unless told otherwise."""
+    """The question that the experiment's [evaluation] asks."""
     asked = experiment.evaluation
-    untold = isinstance(experiment.task, config.DelayedCue) and asked.ways == config.Evaluation().ways
-    ways = experiment.task.ways if regression(experiment.task) or untold else asked.ways
+    ways = experiment.task.ways if regression(experiment.task) else asked.ways
     return Question(ways, asked.shots, asked.queries)
 
 

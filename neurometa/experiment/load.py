@@ -58,9 +58,13 @@ def convert(mapping: dict[str, Any], source: str) -> config.Experiment:
     except UserError as error:
         raise UserError(f"{source}: {error}") from None
     try:
-        return msgspec.convert(checked, config.Experiment)
+        experiment = msgspec.convert(checked, config.Experiment)
     except msgspec.ValidationError as error:
         raise UserError(f"{source}: {_plain(str(error), checked)}") from None
+    if isinstance(experiment.task, config.DelayedCue) and "ways" not in mapping.get("evaluation", {}):
+        evaluation = msgspec.structs.replace(experiment.evaluation, ways=experiment.task.ways)  # it can be asked no others
+        experiment = msgspec.structs.replace(experiment, evaluation=evaluation)
+    return experiment
 
 
 def dump(experiment: config.Experiment) -> str:

@@ -5,6 +5,7 @@ import pytest
 from neurometa.core.layer import TimeAverage
 from neurometa.errors import UserError
 from neurometa.experiment import build, load
+from neurometa.experiment.override import Override
 from neurometa.plasticity.eprop import EProp
 from neurometa.plasticity.step_size import Columns
 
@@ -80,3 +81,6 @@ def test_the_delayed_cue_is_seen_over_time_and_answered_at_the_end() -> None:
     with pytest.raises(UserError, match="2 ways given, but task delayed-cue asks the 3 cues it was trained on"):
         build.unseen(experiment, build.Question(2, 2, 1), None)
     assert build.question(experiment).ways == 3, "where [evaluation] does not say"
+    told = load.changed(experiment, [Override(("evaluation", "ways"), 5)], "try.toml")
+    with pytest.raises(UserError, match="5 ways given"):
+        build.unseen(told, build.question(told), None)
