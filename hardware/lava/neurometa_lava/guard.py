@@ -44,8 +44,17 @@ class Guard:
 
 
 def _exit_code(child) -> int:
-    """What a process ended with; 0 while it runs, and once it was closed, which is done to those that ended well."""
+    """What a process ended with; 0 while it runs, and once Lava joined it.
+
+    It is left for Lava to reap: were it reaped here, Python would tell Lava, which joins and then closes it, that it is still running.
+    """
+    popen = child._popen  # None before its start and after its end
+    if popen is None or popen.returncode is not None:
+        return popen.returncode if popen else 0
     try:
-        return child.exitcode or 0
-    except ValueError:
+        ended = os.waitid(os.P_PID, popen.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
         return 0
+    if ended is None:
+        return 0
+    return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status

@@ -182,20 +182,5 @@ def run(process, steps: int, arithmetic: str, collect=lambda: None) -> dict:
         collect()
     finally:
         if getattr(process, "_runtime", None) is not None:  # otherwise it never came so far, and stopping would hide why
-            stop(process)
+            process.stop()
     return {"run_s": ran - began, "collect_s": time.perf_counter() - ran}
-
-
-def stop(process) -> None:
-    """Stop Lava's processes; once more where it lost a race.
-
-    Lava joins a child and then closes it. Where another of its threads asks after the same child in between, Python says that it is still
-    running (lava-nc 0.10.0, `SystemProcess.join`), and Lava gives up half way. By then everything was collected; those that are left are joined.
-    """
-    try:
-        process.stop()
-    except ValueError as error:
-        if "still running" not in str(error):
-            raise
-        process._runtime._messaging_infrastructure.stop()
-        process._runtime._watchdog_manager.stop()

@@ -4,15 +4,19 @@ import hashlib
 import io
 import json
 import math
+import multiprocessing
+import os
 import pathlib
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
 
 from neurometa_lava.bundle import Bundle, Refused, read
-from neurometa_lava.play import play, stop
+from neurometa_lava.guard import _exit_code
+from neurometa_lava.play import play
 from neurometa_lava.unrolled import unrolled
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -129,30 +133,22 @@ def test_the_guard_ends_a_run_that_takes_too_long():
     assert "did not finish within 0.5 s" in done.stderr
 
 
-class Racing:
-    """Stands in for Lava's process whose `stop` gives up half way."""
+@pytest.mark.parametrize(("ending", "code"), [("os._exit(5)", 5), ("os._exit(0)", 0), ("os.kill(os.getpid(), 9)", -9)])
+def test_the_guard_leaves_a_child_for_lava_to_reap(ending, code):
+    """Were it reaped by the guard's thread, `join` followed by `close`, which is what Lava does, would sometimes find it still running."""
+    child = multiprocessing.get_context("fork").Process(target=lambda: exec(ending))
+    child.start()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert _exit_code(child) == code
+    assert os.waitpid(child.pid, os.WNOHANG)[0] == child.pid
+    assert _exit_code(child) == 0  # gone: nothing to be said
 
-    def __init__(self, says):
-        self.says, self.stopped = says, []
-        self._runtime = self._messaging_infrastructure = self._watchdog_manager = None
 
-    def stop(self):
-        raise ValueError(self.says)
-
-
-def test_children_that_a_lost_race_left_are_joined_and_other_errors_are_not_hidden():
-    class Part:
-        def __init__(self, into, name):
-            self.into, self.name = into, name
-
-        def stop(self):
-            self.into.append(self.name)
-
-    process = Racing("Cannot close a process while it is still running. You should first call join() or terminate().")
-    process._runtime = process
-    process._messaging_infrastructure = Part(process.stopped, "children")
-    process._watchdog_manager = Part(process.stopped, "watchdog")
-    stop(process)
-    assert process.stopped == ["children", "watchdog"]
-    with pytest.raises(ValueError, match="something else"):
-        stop(Racing("something else"))
+def test_a_child_that_runs_or_was_closed_did_not_die():
+    child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(0.2,))
+    assert _exit_code(child) == 0
+    child.start()
+    assert _exit_code(child) == 0
+    child.join()
+    child.close()
+    assert _exit_code(child) == 0
