@@ -1,4 +1,8 @@
-"""Exact counts of one simulated run, from its record: per layer and sample. It reads the record and changes nothing."""
+"""Exact counts of simulated runs, from their records: per layer and sample. It reads the records and changes nothing.
+
+In two steps, because counting must cost little beside the runs: `look` reads a record and keeps five numbers of each layer and sample,
+`counted` makes counts of as many such as there are.
+"""
 
 from typing import NamedTuple
 
@@ -6,10 +10,38 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from neurometa.energy.counts import Counts, joined
-from neurometa.energy.spikes import Spikes, held, timed
+from neurometa.energy.counts import Counts
+from neurometa.energy.spikes import Spikes, held, present, timed
 from neurometa.energy.stage import INPUT, Stage
 from neurometa.types import Params, Record, Signal
+
+
+class Seen(NamedTuple):
+    """One stage in one run, each (samples,), float64.
+
+    Attributes:
+        arrived: synaptic events, and spikes with at least one synapse, (2, samples); None where values arrive, which are no events.
+        passes: how often the weights are multiplied, zeros included.
+        effective: those of an input that is not zero with a weight that is not.
+        spikes, changed: of the population: spikes, and neuron-steps in which a potential changed; None where it only accumulates, or was
+            counted with another stage.
+    """
+
+    arrived: Tensor | None
+    passes: int
+    effective: Tensor
+    spikes: Tensor | None
+    changed: Tensor | None
+
+
+class Sight(NamedTuple):
+    """What `look` keeps of a run: `stages` in their order, `firing` as sums over samples, the rest as `Observation` has it."""
+
+    stages: tuple[Seen, ...]
+    firing: dict[str, Tensor]
+    steps: int
+    samples: int
+    spiking: bool
 
 
 class Observation(NamedTuple):
@@ -30,9 +62,75 @@ class Observation(NamedTuple):
     spiking: bool
 
 
-@torch.no_grad()
 def observe(stages: tuple[Stage, ...], params: Params, x: Signal, record: Record) -> Observation:
-    """Count what a run did.
+    """Count what one run did; for the arguments see `look`."""
+    return counted(stages, [look(stages, params, x, record)])
+
+
+@torch.no_grad()
+def counted(stages: tuple[Stage, ...], sights: list[Sight]) -> Observation:
+    """Counts of several runs of one network, their samples one after another."""
+    spiking, steps, samples = sights[0].spiking, sights[0].steps, sum(sight.samples for sight in sights)
+    layers = {stage.name: _counts(stage, [sight.stages[i] for sight in sights], sights) for i, stage in enumerate(stages)}
+    firing: dict[str, Tensor] = {}
+    for sight in sights:
+        for name, fired in sight.firing.items():
+            firing[name] = firing.get(name, torch.zeros((), dtype=torch.float64)) + fired
+    return Observation(layers, {name: fired.mT / samples for name, fired in firing.items()}, steps, samples, spiking)
+
+
+def _counts(stage: Stage, seen: list[Seen], sights: list[Sight]) -> Counts:
+    """One stage's counts; `values` is 1 for a sample of which values arrived, and 0 where spikes did."""
+    steps, spiking, sizes = sights[0].steps, sights[0].spiking, [sight.samples for sight in sights]
+    effective = torch.cat([one.effective.expand(size) for one, size in zip(seen, sizes, strict=True)])
+    each = torch.tensor([(stage.macs * one.passes, one.arrived is None) for one in seen], dtype=torch.float64)
+    dense, values = each.repeat_interleave(torch.tensor(sizes), 0).T
+    none = torch.zeros_like(dense)
+    events, spikes = torch.cat(
+        [none.new_zeros(2, size) if one.arrived is None else one.arrived for one, size in zip(seen, sizes, strict=True)], 1
+    )
+    accumulates = all(pool.kind == "max" for pool in stage.pools)  # what average pooling leaves is no 0 or 1, as NeuroBench sees it
+    acs = effective * (1 - values) * accumulates
+    counts = Counts(*(none,) * len(Counts._fields))._replace(
+        input_spikes=spikes,
+        synaptic_events=events,
+        dense_macs=dense,
+        effective_macs=effective - acs,
+        effective_acs=acs,
+        host_macs=dense * values * spiking,
+        weight_reads=events if spiking else dense,
+        state_reads=events,
+        state_writes=events,
+        activation_reads=spikes if spiking else dense,
+    )
+    neurons = torch.full_like(dense, stage.neurons)
+    if not spiking:
+        return counts._replace(activation_writes=neurons)
+    return counts if stage.kind == "recurrent" else _lived(counts, neurons, seen, steps, values)
+
+
+def _lived(counts: Counts, neurons: Tensor, seen: list[Seen], steps: int, values: Tensor) -> Counts:
+    """Add what the neurons did: those that fire as recorded, those that only accumulate once a step, unless the host is in their place."""
+    if seen[0].spikes is None:
+        return _updated(counts, neurons * steps * (1 - values), torch.zeros_like(neurons), torch.zeros_like(neurons))
+    spikes, changed = (torch.cat([getattr(one, what) for one in seen]).double() for what in ("spikes", "changed"))
+    return _updated(counts, neurons + changed, neurons * (steps - 1) - changed, spikes)
+
+
+def _updated(counts: Counts, active: Tensor, inactive: Tensor, spikes: Tensor) -> Counts:
+    return counts._replace(
+        neuron_updates_active=active,
+        neuron_updates_inactive=inactive,
+        spikes=spikes,
+        activation_writes=spikes,
+        state_reads=counts.state_reads + active + inactive,
+        state_writes=counts.state_writes + active + inactive,
+    )
+
+
+@torch.no_grad()
+def look(stages: tuple[Stage, ...], params: Params, x: Signal, record: Record) -> Sight:
+    """Read what a run did.
 
     What synapses carry decides what is counted. Spikes are events, at each of their synapses. Values (of pictures that are not binary, or
     of neurons that only accumulate) are multiplied once: by a conventional network as always, for a spiking one by its host.
@@ -45,7 +143,6 @@ def observe(stages: tuple[Stage, ...], params: Params, x: Signal, record: Record
     """
     spiking = bool(record.v)
     steps = next(iter(record.v.values())).shape[0] if spiking else 1
-    samples = x.values.shape[1 if x.timed else 0]
     sent = {INPUT: x, **{name: Signal(z, spiking) for name, z in record.z.items()}}
     levels = {stage.population: stage.threshold for stage in stages}
     fired = {name: timed(z, record.v[name], levels.get(name)) for name, z in record.z.items()} if spiking else {}
@@ -53,111 +150,53 @@ def observe(stages: tuple[Stage, ...], params: Params, x: Signal, record: Record
         fired[INPUT] = timed(x.values) if x.timed else held(x.values, steps)
     late = {(stage.source, stage.late) for stage in stages if stage.late and stage.source in fired}
     arriving = {(name, 0): spikes for name, spikes in fired.items()} | {(name, n): timed(record.z[name][:-n]) for name, n in late}
-    layers = {}
-    for stage in stages:
-        weight, source = params[stage.weight], arriving.get((stage.source, stage.late))
-        counts = (
-            _products(stage, weight, sent.get(stage.source), samples, spiking) if source is None else _events(stage, weight, source, steps)
+    seen = tuple(
+        _seen(
+            stage,
+            params[stage.weight],
+            arriving.get((stage.source, stage.late)),
+            sent.get(stage.source),
+            fired.get(stage.population),
+            steps,
         )
-        again = stage.kind == "recurrent"  # its neurons were counted with the synapses from elsewhere
-        layers[stage.name] = counts if again else _lived(stage, counts, spiking, fired.get(stage.population), steps)
-    firing = {name: spikes.by_neuron / samples for name, spikes in fired.items()}
-    return Observation(layers, firing, steps, samples, spiking)
-
-
-def together(parts: list[Observation]) -> Observation:
-    """Observations of the same network on several batches, as one."""
-    first, samples = parts[0], sum(part.samples for part in parts)
-    layers = {name: joined([part.layers[name] for part in parts]) for name in first.layers}
-    firing = {name: sum((part.firing[name] * (part.samples / samples) for part in parts), torch.zeros(())) for name in first.firing}
-    return Observation(layers, firing, first.steps, samples, first.spiking)
-
-
-def _binary(x: Tensor) -> bool:
-    return bool(((x == 0) | (x == 1)).all())
-
-
-def _events(stage: Stage, weight: Tensor, fired: Spikes, steps: int) -> Counts:
-    """Synapses that carry spikes."""
-    inputs = _through_pools(stage, fired)
-    arriving = (inputs if stage.maximum == "before" else fired).by_position
-    events, spikes = arriving @ stage.fan_out * stage.shape[0], arriving @ (stage.fan_out > 0).double()
-    effective, none = _effective(stage, weight, inputs), torch.zeros_like(events)
-    accumulates = all(pool.kind == "max" for pool in stage.pools)  # what average pooling leaves is no 0 or 1, as NeuroBench sees it
-    return _zeros(len(events))._replace(
-        input_spikes=spikes,
-        synaptic_events=events,
-        dense_macs=torch.full_like(events, stage.macs * steps),
-        effective_acs=effective if accumulates else none,
-        effective_macs=none if accumulates else effective,
-        weight_reads=events,
-        state_reads=events,
-        state_writes=events,
-        activation_reads=spikes,
+        for stage in stages
     )
+    firing = {name: spikes.by_neuron for name, spikes in fired.items()}
+    return Sight(seen, firing, steps, x.values.shape[1 if x.timed else 0], spiking)
 
 
-def _products(stage: Stage, weight: Tensor, source: Signal | None, samples: int, spiking: bool) -> Counts:
-    """Synapses that carry values, multiplied once, or at every step of a timed input.
-
-    Of a timed input, and of neurons that only accumulated, none is taken to be zero.
-    """
-    times = len(source.values) if source is not None and source.timed else 1
-    dense = torch.full((samples,), stage.macs * times, dtype=torch.float64)
-    if source is None or source.timed:
-        effective = dense * (torch.count_nonzero(weight).double() / weight.numel())
-    else:
-        inputs = _through_pools(stage, timed(source.values.unsqueeze(0)))
-        effective = _effective(stage, weight, inputs)
-    accessed = {} if spiking else {"weight_reads": dense, "activation_reads": dense}
-    return _zeros(samples)._replace(dense_macs=dense, effective_macs=effective, host_macs=dense * spiking, **accessed)
-
-
-def _lived(stage: Stage, arriving: Counts, spiking: bool, fired: Spikes | None, steps: int) -> Counts:
-    """Add what the neurons did: those that fire as recorded, those that only accumulate once a step, unless the host is in their place."""
-    samples = len(arriving.dense_macs)  # type: ignore[arg-type]
-    neurons = torch.full((samples,), stage.neurons, dtype=torch.float64)
-    if not spiking:
-        return arriving._replace(activation_writes=neurons)
-    if fired is None:
-        by_host = bool((arriving.host_macs > 0).any())  # type: ignore[union-attr]
-        return arriving if by_host else _updated(arriving, neurons * steps, torch.zeros_like(neurons), torch.zeros_like(neurons))
-    changed = neurons + fired.changed
-    return _updated(arriving, changed, neurons * steps - changed, fired.by_position.sum(1))
+def _seen(stage: Stage, weight: Tensor, arriving: Spikes | None, values: Signal | None, fired: Spikes | None, steps: int) -> Seen:
+    """One stage. Of timed values, and of those of neurons that only accumulated, none is taken to be zero: no number is kept of them."""
+    spikes = changed = None
+    if fired is not None and stage.kind != "recurrent":  # its neurons were counted with the synapses from elsewhere
+        spikes, changed = fired.by_position.sum(1), fired.changed
+    if arriving is not None:
+        behind = arriving.behind(stage.pools)
+        source = (behind if stage.maximum == "before" else arriving.by_position).double()
+        return Seen(stage.arriving @ source.mT, steps, _effective(stage, weight, behind, arriving), spikes, changed)
+    if values is None or values.timed:
+        times = len(values.values) if values is not None else 1
+        kept = torch.count_nonzero(weight).double() / weight.numel()
+        return Seen(None, times, stage.macs * times * kept, spikes, changed)
+    once = values.values
+    return Seen(None, 1, _effective(stage, weight, present(once, stage.pools), once), spikes, changed)
 
 
-def _updated(arriving: Counts, active: Tensor, inactive: Tensor, spikes: Tensor) -> Counts:
-    return arriving._replace(
-        neuron_updates_active=active,
-        neuron_updates_inactive=inactive,
-        spikes=spikes,
-        activation_writes=spikes,
-        state_reads=arriving.state_reads + active + inactive,
-        state_writes=arriving.state_writes + active + inactive,
-    )
-
-
-def _through_pools(stage: Stage, x: Spikes) -> Spikes:
-    """What is not zero behind the pools: an average or a sum of numbers from 0 up is zero where all of them are."""
-    for pool in stage.pools:
-        x = x.pooled(pool.size)
-    return x
-
-
-def _effective(stage: Stage, weight: Tensor, inputs: Spikes) -> Tensor:
-    """Products of an input that is not zero with a weight that is not, (samples,), float64."""
-    if torch.count_nonzero(weight) == weight.numel():
-        return inputs.by_position @ stage.products * stage.shape[0]
+def _effective(stage: Stage, weight: Tensor, behind: Tensor, source: Spikes | Tensor) -> Tensor:
+    """Products of an input that is not zero with a weight that is not; `behind` the pools, as many channels of a position."""
+    if (weight.detach().cpu().numpy() != 0).all():  # four times as fast as counting them
+        return behind.double() @ stage.products
+    inputs = (source if isinstance(source, Spikes) else held(source, 1)).counted(stage.pools)
     kept = weight != 0
     if stage.kind != "conv":
-        return inputs.counted().flatten(1) @ kept.sum(0).double()
+        return inputs.flatten(1) @ kept.sum(0).double()
     pad, outputs = stage.kernel // 2, (stage.taps.rows.shape[1], stage.taps.columns.shape[1])
     sizes = zip(stage.input_shape[1:], outputs, strict=True)
     rest = [n + 2 * pad - stage.kernel - (out - 1) * stage.stride for n, out in sizes]
     ones = torch.ones(1, len(weight), *outputs, dtype=torch.float64)
     targets = F.conv_transpose2d(ones, kept.double(), stride=stage.stride, padding=pad, output_padding=rest)
-    return inputs.counted().flatten(1) @ targets.flatten()
+    return inputs.flatten(1) @ targets.flatten()
 
 
-def _zeros(samples: int) -> Counts:
-    return Counts(*(torch.zeros(samples, dtype=torch.float64),) * len(Counts._fields))
+def _binary(x: Tensor) -> bool:
+    return bool(((x == 0) | (x == 1)).all())

@@ -47,8 +47,9 @@ class Stage(NamedTuple):
         maximum: "before" or "behind", where a pool that takes the maximum stands there, which is not counted; else "".
         late: time steps that spikes take to arrive here.
         threshold: the potential above which the population spikes, where that is one number and all that decides; else None.
-        fan_out: neurons of a channel that each position of the source reaches, (positions,), float64.
-        products: the same for each position that the weights multiply.
+        arriving: for one spike from each position of the source, the neurons that it reaches, and whether there are any, (2, positions),
+            float64.
+        products: for one input that is not zero at each position that the weights multiply, its products, (positions,), float64.
     """
 
     name: str
@@ -67,7 +68,7 @@ class Stage(NamedTuple):
     maximum: str
     late: int
     threshold: float | None
-    fan_out: Tensor
+    arriving: Tensor
     products: Tensor
 
     @property
@@ -192,6 +193,7 @@ def _stage(name: str, weight: str, population: str, source: str, kind: str, pool
            input_shape: tuple[int, ...], shape: tuple[int, ...], whole: Reach, taps: Reach, kernel: int, stride: int, maximum: str,
            late: int, threshold: float | None) -> Stage:  # fmt: skip
     out, products = (torch.from_numpy(one.fan_out()).double() for one in (whole, taps))
+    out, products = torch.stack([out * shape[0], (out > 0).double()]), products * shape[0]
     return Stage(name, weight, population, source, kind, pools, source_shape, input_shape, shape, whole, taps, kernel, stride, maximum,
                  late, threshold, out, products)  # fmt: skip
 

@@ -11,8 +11,8 @@ from neurometa.core.loss import task_accuracy
 from neurometa.core.network import READOUT, Stack
 from neurometa.core.segments import Segmented
 from neurometa.energy import eprop
-from neurometa.energy.count import Observation, observe, together
-from neurometa.energy.counts import Counts, joined, means, plus, times, total
+from neurometa.energy.count import Observation, Sight, counted, look
+from neurometa.energy.counts import Counts, means, plus, times, total
 from neurometa.energy.stage import Stage, stages
 from neurometa.errors import UserError
 from neurometa.meta.learner import Learner
@@ -109,41 +109,52 @@ def measure(
         raise UserError(
             f"a network of kind {type(learner.network).__name__} cannot be counted: expected a row of layers, such as mlp or conv"
         )
-    shown, learnt, right, outputs = [], [], [], []
-    plan: tuple[Stage, ...] = ()
-    for done in range(episodes):
-        support, query = tree_map(lambda x: x[0], learner.encode(task.sample(generator, 1), generator))
-        adapted, runs = _adapted(learner, params, support)
-        weights = {**params, **adapted.statistics, **adapted.fast}
-        plan, signal = stages(learner.network, weights), learner.network.signal(query.x)
-        record = learner.network.run(weights, signal)
-        shown.append(observe(plan, weights, signal, record))
-        learnt.append(_learning(learner, adapted, runs, support))
-        right.append(task_accuracy(record.output, query.y).double())
-        outputs.append(record.output)
+    done: list[_Episode] = []
+    for n in range(episodes):
+        done.append(_episode(learner, params, *tree_map(lambda x: x[0], learner.encode(task.sample(generator, 1), generator))))
         if tick:
-            tick(done + 1, episodes)
-    inference = _inference(learner, plan, together(shown))
-    return Measured(inference, _adaptation(inference, learnt), float(torch.stack(right).mean()), torch.cat(outputs))
+            tick(n + 1, episodes)
+    plan = done[-1].plan
+    inference = _inference(learner, plan, counted(plan, [one.shown for one in done]))
+    adaptation = _adaptation(inference, [one.learnt for one in done], _again(learner.plasticity))
+    outputs = torch.cat([one.output for one in done])
+    return Measured(inference, adaptation, float(torch.stack([one.right for one in done]).mean()), outputs)
+
+
+def _episode(learner: Learner, params: Params, support: Data, query: Data) -> "_Episode":
+    """Adapt, answer and look; records, which are large, are gone before the next episode."""
+    adapted, runs = _adapted(learner, params, support)
+    weights = {**params, **adapted.statistics, **adapted.fast}
+    plan, signal = stages(learner.network, weights), learner.network.signal(query.x)  # type: ignore[arg-type]
+    record = learner.network.run(weights, signal)
+    learnt = _learning(learner, adapted, runs, support)
+    return _Episode(plan, look(plan, weights, signal, record), learnt, task_accuracy(record.output, query.y).double(), record.output)
 
 
 class _Run(NamedTuple):
-    """A run inside the adaptation: what it was of, and what it did."""
+    """A run inside the adaptation: what it was of, which of its stages have weights that move, and what it did."""
 
     plan: tuple[Stage, ...]
-    seen: Observation
+    moving: tuple[bool, ...]
+    seen: Sight
 
 
 class _Learnt(NamedTuple):
-    """One episode's adaptation; as `Workload` has it."""
+    """One episode's adaptation: its rule as `Workload` has it, its runs, and the rule's own work; nothing where nothing was written."""
 
     rule: str
-    layers: dict[str, Counts]
-    firing: dict[str, Tensor]
-    windows: int
-    runs: int
-    passes: int
-    alone: int
+    runs: list[_Run]
+    work: Counts
+
+
+class _Episode(NamedTuple):
+    """An episode: the adapted network's stages, what it did when asked, how it had learnt, how many answers are right, and the answers."""
+
+    plan: tuple[Stage, ...]
+    shown: Sight
+    learnt: _Learnt
+    right: Tensor
+    output: Tensor
 
 
 class _Watched:
@@ -189,13 +200,14 @@ def _adapted(learner: Learner, params: Params, support: Data) -> tuple[Adapted, 
         slow = {**params, **record.statistics}
         adapted = learner.plasticity.adapt(head, slow, support._replace(x=record.output), support.noise or None)  # type: ignore[arg-type]
         adapted = adapted._replace(statistics={**record.statistics, **adapted.statistics})
-    return adapted, [_counted(*run) for run in kept]
+    return adapted, [_looked(adapted.fast, *run) for run in kept]
 
 
-def _counted(network: Any, params: Params, x: Signal, record: Record) -> _Run:
+def _looked(fast: Params, network: Any, params: Params, x: Signal, record: Record) -> _Run:
     params, z, v = ({name: value.detach() for name, value in group.items()} for group in (params, record.z, record.v))
     plan = stages(network, params)
-    return _Run(plan, observe(plan, params, Signal(x.values.detach(), x.timed), record._replace(z=z, v=v)))
+    moving = tuple(stage.weight in fast for stage in plan)
+    return _Run(plan, moving, look(plan, params, Signal(x.values.detach(), x.timed), record._replace(z=z, v=v)))
 
 
 def _inference(learner: Learner, plan: tuple[Stage, ...], seen: Observation) -> Workload:
@@ -204,40 +216,47 @@ def _inference(learner: Learner, plan: tuple[Stage, ...], seen: Observation) -> 
     return Workload("inference", rule, seen.spiking, readout, plan, seen.layers, seen.firing, seen.steps, 1, 1, weights)
 
 
-def _adaptation(inference: Workload, learnt: list[_Learnt]) -> Workload:
+def _adaptation(inference: Workload, learnt: list[_Learnt], again: int) -> Workload:
     """The episodes' adaptations as one workload; layers that a rule never runs are left out."""
-    names = learnt[0].layers
-    layers = {name: joined([one.layers[name] for one in learnt]) for name in names}
-    firing = {name: sum((one.firing[name] for one in learnt), torch.zeros(())) / len(learnt) for name in learnt[0].firing}
-    means = {what: sum(getattr(one, what) for one in learnt) / len(learnt) for what in ("windows", "runs", "passes", "alone")}
-    return inference._replace(phase="adaptation", rule=learnt[0].rule, layers=layers, firing=firing, **means)
+    rule, episodes = learnt[0].rule, len(learnt)
+    work = Counts(*torch.tensor([one.work for one in learnt], dtype=torch.float64).T)
+    spiking = any(run.seen.spiking for one in learnt for run in one.runs)
+    alike: dict[tuple, list[tuple[int, _Run]]] = {}
+    for i, one in enumerate(learnt):
+        for run in one.runs:
+            alike.setdefault((id(run.plan), run.moving, run.seen.spiking, run.seen.steps), []).append((i, run))
+    layers: dict[str, Counts] = {}
+    firing: dict[str, Tensor] = {}
+    windows = runs = passes = alone = 0
+    for some in alike.values():
+        (_, first), sights = some[0], [run.seen for _, run in some]
+        seen = counted(first.plan, sights)
+        at = torch.tensor([i for i, _ in some]).repeat_interleave(torch.tensor([sight.samples for sight in sights]))
+        for name, counts in _summed(first, seen, rule, spiking, at, episodes).items():
+            layers[name] = plus(layers[name], times(counts, again)) if name in layers else times(counts, again)
+        for name, mean in seen.firing.items():
+            firing[name] = firing.get(name, torch.zeros(())) + mean * (seen.samples * again / episodes)
+        passed = len(some) * (1 + (rule == "gradient" and any(first.moving)))
+        if seen.spiking != spiking:
+            alone += passed * bool(first.plan)
+        elif first.plan:
+            windows, runs, passes = windows + seen.samples, runs + len(some), passes + passed
+    each = {name: again * n / episodes for name, n in {"windows": windows, "runs": runs, "passes": passes, "alone": alone}.items()}
+    return inference._replace(phase="adaptation", rule=rule, layers={**layers, LEARNING: work}, firing=firing, **each)
 
 
 def _learning(learner: Learner, adapted: Adapted, runs: list[_Run], support: Data) -> _Learnt:
-    """Count one adaptation: its runs, and the rule's own work. Nothing was written: nothing needs to be done."""
-    rule = _rule(learner) if adapted.fast else "none"
-    if rule == "none":
-        return _Learnt(rule, {LEARNING: _one(Counts())}, {}, 0, 0, 0, 0)
-    layers: dict[str, Counts] = {}
-    firing: dict[str, Tensor] = {}
-    spiking, again = any(run.seen.spiking for run in runs), _again(learner.plasticity)
-    for run in runs:
-        for name, once in _summed(run, adapted.fast, rule, spiking).items():
-            counts = times(once, again)
-            layers[name] = plus(layers[name], counts) if name in layers else counts
-        for name, mean in run.seen.firing.items():
-            firing[name] = firing.get(name, torch.zeros(())) + mean * (run.seen.samples * again)
-    counted = [run for run in runs if run.plan and run.seen.spiking == spiking]
-    windows = again * sum(run.seen.samples for run in counted)
-    work = _work(rule, adapted, support, learner)
+    """One adaptation: its runs, and the rule's own work."""
+    rule = _rule(learner)
+    if not adapted.fast:
+        return _Learnt("none", [], Counts())
     if isinstance(learner.plasticity, EProp):
-        steps = sum(run.seen.samples * run.seen.steps for run in counted)
+        spiking = any(run.seen.spiking for run in runs)
+        steps = sum(run.seen.samples * run.seen.steps for run in runs if run.plan and run.seen.spiking == spiking)
         work = eprop.work(learner.plasticity, learner.network, runs[0].plan, adapted.fast, steps)  # type: ignore[arg-type]
-    passes, alone = (
-        again * sum(1 + (rule == "gradient" and any(stage.weight in adapted.fast for stage in run.plan)) for run in some)
-        for some in (counted, [run for run in runs if run.plan and run.seen.spiking != spiking])
-    )
-    return _Learnt(rule, {**layers, LEARNING: _one(work)}, firing, windows, again * len(counted), passes, alone)
+    else:
+        work = _work(rule, adapted, support)
+    return _Learnt(rule, runs, work)
 
 
 def _again(rule: Any) -> int:
@@ -245,24 +264,23 @@ def _again(rule: Any) -> int:
     return rule.trials if isinstance(rule, RewardModulated) else rule.passes if isinstance(rule, STDP | SOEL) else 1
 
 
-def _summed(run: _Run, fast: Params, rule: str, spiking: bool) -> dict[str, Counts]:
-    """A run's counts over its examples; with the products of its backward pass, down to the first layer whose weights move."""
-    moving = [stage.weight in fast for stage in run.plan]
-    first = moving.index(True) if any(moving) else len(moving)
+def _summed(run: _Run, seen: Observation, rule: str, spiking: bool, at: Tensor, episodes: int) -> dict[str, Counts]:
+    """Counts of runs alike, summed into the episodes `at`; with the products of backward passes, down to the first layer that moves."""
+    first = run.moving.index(True) if any(run.moving) else len(run.plan)
     found = {}
     for i, stage in enumerate(run.plan):
-        counts = Counts(*torch.stack(list(run.seen.layers[stage.name])).sum(1, keepdim=True))  # type: ignore[arg-type]
-        if spiking and not run.seen.spiking:  # a readout on counted spikes or summed currents: the host's
-            zero = torch.zeros(1, dtype=torch.float64)
+        zero = torch.zeros(episodes, dtype=torch.float64)
+        counts = Counts(*(zero.index_add(0, at, x) for x in seen.layers[stage.name]))  # type: ignore[arg-type]
+        if spiking and not seen.spiking:  # a readout on counted spikes or summed currents: the host's
             counts = counts._replace(host_macs=counts.dense_macs, weight_reads=zero, activation_reads=zero, activation_writes=zero)
         if rule == "gradient":
             back = i > first or (i == first and stage.kind == "recurrent")  # through recurrent synapses it goes back in time
-            counts = counts._replace(backward_macs=counts.dense_macs * (moving[i] + back))
+            counts = counts._replace(backward_macs=counts.dense_macs * (run.moving[i] + back))
         found[stage.name] = counts
     return found
 
 
-def _work(rule: str, adapted: Adapted, support: Data, learner: Learner) -> Counts:
+def _work(rule: str, adapted: Adapted, support: Data) -> Counts:
     """The rule's own operations, from the work that it reports."""
     updates, traces, signals = (float(x) for x in adapted.work)
     if rule == "gradient":
@@ -279,7 +297,3 @@ def _rule(learner: Learner) -> str:
     if isinstance(learner.plasticity, BPTT):
         return "gradient"
     return "closed-form" if isinstance(learner.plasticity, Prototype) else "local"
-
-
-def _one(counts: Counts) -> Counts:
-    return Counts(*(torch.tensor([float(x)], dtype=torch.float64) for x in counts))

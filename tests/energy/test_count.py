@@ -11,7 +11,7 @@ from neurometa.core.layer import Conv2d, Linear, Pool, Spiking, TimeAverage
 from neurometa.core.network import Stack, conv_network
 from neurometa.core.neuron import LIF, SigmaDelta
 from neurometa.energy import spikes as spikes_
-from neurometa.energy.count import observe, together
+from neurometa.energy.count import counted, look, observe
 from neurometa.energy.counts import interval, means, total
 from neurometa.energy.stage import stages
 from neurometa.errors import UserError
@@ -161,7 +161,8 @@ def test_batches_together_are_one_batch():
     params = network.init(torch.Generator().manual_seed(3))
     params |= {"norm1.mean": torch.zeros(3), "norm1.var": torch.ones(3), "norm2.mean": torch.zeros(4), "norm2.var": torch.ones(4)}
     whole = seen(network, x, params)[2]
-    parts = together([seen(network, x[:2], params)[2], seen(network, x[2:], params)[2]])
+    plan, signals = stages(network, params), [network.signal(part) for part in (x[:2], x[2:])]
+    parts = counted(plan, [look(plan, params, signal, network.run(params, signal)) for signal in signals])
     assert all(torch.equal(a, b) for name in whole.layers for a, b in zip(whole.layers[name], parts.layers[name], strict=True))
     torch.testing.assert_close(whole.firing["lif1"], parts.firing["lif1"])
 
