@@ -30,8 +30,8 @@ class Seen(NamedTuple):
     arrived: Tensor | None
     passes: int
     effective: Tensor
-    spikes: Tensor | None
-    changed: Tensor | None
+    spikes: Tensor | None = None
+    changed: Tensor | None = None
 
 
 class Sight(NamedTuple):
@@ -82,13 +82,13 @@ def counted(stages: tuple[Stage, ...], sights: list[Sight]) -> Observation:
 def _counts(stage: Stage, seen: list[Seen], sights: list[Sight]) -> Counts:
     """One stage's counts; `values` is 1 for a sample of which values arrived, and 0 where spikes did."""
     steps, spiking, sizes = sights[0].steps, sights[0].spiking, [sight.samples for sight in sights]
-    effective = torch.cat([one.effective.expand(size) for one, size in zip(seen, sizes, strict=True)])
+    effective = torch.cat([one.effective for one in seen])
     each = torch.tensor([(stage.macs * one.passes, one.arrived is None) for one in seen], dtype=torch.float64)
     dense, values = each.repeat_interleave(torch.tensor(sizes), 0).T
     none = torch.zeros_like(dense)
-    events, spikes = torch.cat(
-        [none.new_zeros(2, size) if one.arrived is None else one.arrived for one, size in zip(seen, sizes, strict=True)], 1
-    )
+    nothing = {size: none.new_zeros(2, size) for size in sizes}
+    arrived = [nothing[size] if one.arrived is None else one.arrived for one, size in zip(seen, sizes, strict=True)]
+    events, spikes = torch.cat(arrived, 1)
     accumulates = all(pool.kind == "max" for pool in stage.pools)  # what average pooling leaves is no 0 or 1, as NeuroBench sees it
     acs = effective * (1 - values) * accumulates
     counts = Counts(*(none,) * len(Counts._fields))._replace(
@@ -113,7 +113,7 @@ def _lived(counts: Counts, neurons: Tensor, seen: list[Seen], steps: int, values
     """Add what the neurons did: those that fire as recorded, those that only accumulate once a step, unless the host is in their place."""
     if seen[0].spikes is None:
         return _updated(counts, neurons * steps * (1 - values), torch.zeros_like(neurons), torch.zeros_like(neurons))
-    spikes, changed = (torch.cat([getattr(one, what) for one in seen]).double() for what in ("spikes", "changed"))
+    spikes, changed = (torch.cat([getattr(one, what) for one in seen]) for what in ("spikes", "changed"))
     return _updated(counts, neurons + changed, neurons * (steps - 1) - changed, spikes)
 
 
@@ -129,7 +129,7 @@ def _updated(counts: Counts, active: Tensor, inactive: Tensor, spikes: Tensor) -
 
 
 @torch.no_grad()
-def look(stages: tuple[Stage, ...], params: Params, x: Signal, record: Record) -> Sight:
+def look(stages: tuple[Stage, ...], params: Params, x: Signal, record: Record, full: Params | None = None) -> Sight:
     """Read what a run did.
 
     What synapses carry decides what is counted. Spikes are events, at each of their synapses. Values (of pictures that are not binary, or
@@ -140,6 +140,7 @@ def look(stages: tuple[Stage, ...], params: Params, x: Signal, record: Record) -
         params: parameters it ran with; a weight of exactly zero is no effective operation.
         x: what it was shown.
         record: what it left behind.
+        full: weights without a zero, as `without_zeros` found them: where they are the very ones of `params`, nobody looks again.
     """
     spiking = bool(record.v)
     steps = next(iter(record.v.values())).shape[0] if spiking else 1
@@ -150,43 +151,54 @@ def look(stages: tuple[Stage, ...], params: Params, x: Signal, record: Record) -
         fired[INPUT] = timed(x.values) if x.timed else held(x.values, steps)
     late = {(stage.source, stage.late) for stage in stages if stage.late and stage.source in fired}
     arriving = {(name, 0): spikes for name, spikes in fired.items()} | {(name, n): timed(record.z[name][:-n]) for name, n in late}
-    seen = tuple(
-        _seen(
-            stage,
-            params[stage.weight],
-            arriving.get((stage.source, stage.late)),
-            sent.get(stage.source),
-            fired.get(stage.population),
-            steps,
+    samples = x.values.shape[1 if x.timed else 0]
+    seen = []
+    for stage in stages:
+        weight, spikes = params[stage.weight], arriving.get((stage.source, stage.late))
+        dense = (full or {}).get(stage.weight) is weight or _full(weight)
+        one = (
+            _values(stage, weight, dense, sent.get(stage.source), samples)
+            if spikes is None
+            else _events(stage, weight, dense, spikes, steps)
         )
-        for stage in stages
-    )
-    firing = {name: spikes.by_neuron for name, spikes in fired.items()}
-    return Sight(seen, firing, steps, x.values.shape[1 if x.timed else 0], spiking)
+        neurons = None if stage.kind == "recurrent" else fired.get(stage.population)  # they were counted with the synapses from elsewhere
+        seen.append(one if neurons is None else one._replace(spikes=neurons.spikes, changed=neurons.changed))
+    return Sight(tuple(seen), {name: spikes.by_neuron for name, spikes in fired.items()}, steps, samples, spiking)
 
 
-def _seen(stage: Stage, weight: Tensor, arriving: Spikes | None, values: Signal | None, fired: Spikes | None, steps: int) -> Seen:
-    """One stage. Of timed values, and of those of neurons that only accumulated, none is taken to be zero: no number is kept of them."""
-    spikes = changed = None
-    if fired is not None and stage.kind != "recurrent":  # its neurons were counted with the synapses from elsewhere
-        spikes, changed = fired.by_position.sum(1), fired.changed
-    if arriving is not None:
-        behind = arriving.behind(stage.pools)
-        source = (behind if stage.maximum == "before" else arriving.by_position).double()
-        return Seen(stage.arriving @ source.mT, steps, _effective(stage, weight, behind, arriving), spikes, changed)
-    if values is None or values.timed:
-        times = len(values.values) if values is not None else 1
-        kept = torch.count_nonzero(weight).double() / weight.numel()
-        return Seen(None, times, stage.macs * times * kept, spikes, changed)
-    once = values.values
-    return Seen(None, 1, _effective(stage, weight, present(once, stage.pools), once), spikes, changed)
+def without_zeros(params: Params) -> Params:
+    """Those parameters that hold no zero."""
+    return {name: value for name, value in params.items() if _full(value)}
 
 
-def _effective(stage: Stage, weight: Tensor, behind: Tensor, source: Spikes | Tensor) -> Tensor:
+def _full(weight: Tensor) -> bool:
+    return bool((weight.detach().cpu().numpy() != 0).all())  # four times as fast as counting them
+
+
+def _events(stage: Stage, weight: Tensor, full: bool, arriving: Spikes, steps: int) -> Seen:
+    """Synapses that carry spikes."""
+    behind = arriving.behind(stage.pools)
+    source = behind if stage.maximum == "before" else arriving.by_position
+    return Seen(stage.arriving @ source.mT, steps, _effective(stage, weight, full, behind, arriving))
+
+
+def _values(stage: Stage, weight: Tensor, full: bool, source: Signal | None, samples: int) -> Seen:
+    """Synapses that carry values, multiplied once, or at every step of a timed input.
+
+    Of a timed input, and of neurons that only accumulated, none is taken to be zero: no number is kept of them.
+    """
+    if source is not None and not source.timed:
+        return Seen(None, 1, _effective(stage, weight, full, present(source.values, stage.pools), source.values))
+    times = 1 if source is None else len(source.values)
+    kept = 1.0 if full else float(torch.count_nonzero(weight)) / weight.numel()
+    return Seen(None, times, torch.full((samples,), stage.macs * times * kept, dtype=torch.float64))
+
+
+def _effective(stage: Stage, weight: Tensor, full: bool, behind: Tensor, source: Spikes | Tensor) -> Tensor:
     """Products of an input that is not zero with a weight that is not; `behind` the pools, as many channels of a position."""
-    if (weight.detach().cpu().numpy() != 0).all():  # four times as fast as counting them
-        return behind.double() @ stage.products
-    inputs = (source if isinstance(source, Spikes) else held(source, 1)).counted(stage.pools)
+    if full:
+        return behind @ stage.products
+    inputs = (source if isinstance(source, Spikes) else timed((source != 0).to(source.dtype).unsqueeze(0))).counted(stage.pools)
     kept = weight != 0
     if stage.kind != "conv":
         return inputs.flatten(1) @ kept.sum(0).double()
@@ -199,4 +211,5 @@ def _effective(stage: Stage, weight: Tensor, behind: Tensor, source: Spikes | Te
 
 
 def _binary(x: Tensor) -> bool:
-    return bool(((x == 0) | (x == 1)).all())
+    values = x.detach().cpu().numpy()  # several times as fast
+    return bool(((values == 0) | (values == 1)).all())

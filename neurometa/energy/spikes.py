@@ -13,7 +13,7 @@ from neurometa.core.scan import kernel_for
 BITS = 8
 """Steps that one word holds, as `core.kernels.tally` has it."""
 
-NOTHING = torch.zeros(0)
+NOTHING = torch.zeros(0, dtype=torch.float64)
 
 
 class Spikes(NamedTuple):
@@ -21,13 +21,15 @@ class Spikes(NamedTuple):
 
     Attributes:
         words: bit t of word k is step 8 k + t; each word uint8, (samples, height, width, channels).
-        by_position: steps over all channels of a position, (samples, positions), whole numbers.
+        by_position: steps over all channels of a position, (samples, positions), float64.
+        spikes: over all positions, (samples,), float64.
         by_neuron: steps over all samples, (height * width, channels), whole numbers.
-        changed: neuron-steps after the first with another potential than the step before, (samples,); empty where none was given.
+        changed: neuron-steps after the first with another potential than the step before, (samples,), float64; empty where none was given.
     """
 
     words: tuple[Tensor, ...]
     by_position: Tensor
+    spikes: Tensor
     by_neuron: Tensor
     changed: Tensor
 
@@ -41,7 +43,7 @@ class Spikes(NamedTuple):
         from neurometa.core.kernels.tally import pool
 
         samples, height, width, _ = self.words[0].shape
-        by_position = torch.zeros(samples, (height // size) * (width // size), dtype=torch.int32)
+        by_position = torch.zeros(samples, (height // size) * (width // size), dtype=torch.float64)
         for word in self.words:
             pool(word.numpy(), by_position.numpy(), size)
         return by_position
@@ -63,8 +65,8 @@ def timed(z: Tensor, v: Tensor | None = None, threshold: float | None = None) ->
         words = torch.zeros(-(-len(z) // BITS) or 1, *z.shape[1:], dtype=torch.uint8)
         for t, now in enumerate(z):
             words[t // BITS] |= (now != 0).to(torch.uint8) << t % BITS
-        fired = (z != 0).flatten(2, 3)
-        return Spikes(words.unbind(), fired.sum((0, 3)), fired.sum((0, 1)), NOTHING if v is None else (v[1:] != v[:-1]).sum((0, 2, 3, 4)))
+        fired, changed = (z != 0).flatten(2, 3), NOTHING if v is None else (v[1:] != v[:-1]).sum((0, 2, 3, 4)).double()
+        return Spikes(words.unbind(), fired.sum((0, 3)).double(), fired.sum((0, 2, 3)).double(), fired.sum((0, 1)), changed)
     if v is None:
         return _looked(z, 0.0)._replace(changed=NOTHING)
     if threshold is not None:
@@ -73,22 +75,21 @@ def timed(z: Tensor, v: Tensor | None = None, threshold: float | None = None) ->
 
 
 def held(x: Tensor, steps: int) -> Spikes:
-    """The same values (samples, channels[, height, width]) in every one of `steps` steps."""
-    on = (_channels_last(x.unsqueeze(0))[0] != 0).to(torch.uint8)
-    words = tuple(on * (2 ** min(BITS, steps - start) - 1) for start in range(0, steps, BITS))
-    each = on.flatten(1, 2).int() * steps
-    return Spikes(words, each.sum(2), each.sum(0), NOTHING)
+    """The same spikes (samples, channels[, height, width]) in every one of `steps` steps."""
+    once = timed(x.unsqueeze(0))
+    words = tuple(once.words[0] * (2 ** min(BITS, steps - start) - 1) for start in range(0, steps, BITS))
+    return Spikes(words, once.by_position * steps, once.spikes * steps, once.by_neuron * steps, NOTHING)
 
 
 def present(x: Tensor, pools: tuple[Pool, ...]) -> Tensor:
     """In how many channels of values (samples, channels[, height, width]) something behind the pools is not zero, (samples, positions)."""
     if kernel_for(x) != "numba":
-        return held(x, 1).behind(pools)
+        return timed((x != 0).unsqueeze(0)).behind(pools)
     from neurometa.core.kernels import tally
 
     values, size = _channels_last(x.unsqueeze(0))[0], _side(pools)
     samples, height, width, _ = values.shape
-    by_position = torch.empty(samples, (height // size) * (width // size), dtype=torch.int32)
+    by_position = torch.empty(samples, (height // size) * (width // size), dtype=torch.float64)
     tally.present(values.numpy(), by_position.numpy(), size)
     return by_position
 
@@ -99,11 +100,11 @@ def _looked(x: Tensor, threshold: float) -> Spikes:
 
     steps, samples, height, width, channels = x.shape
     words = (torch.empty if steps else torch.zeros)(-(-steps // BITS) or 1, *x.shape[1:], dtype=torch.uint8)
-    by_position = torch.zeros(samples, height * width, dtype=torch.int32)
-    by_neuron, changed = torch.zeros(height * width, channels, dtype=torch.int32), torch.zeros(samples, dtype=torch.int64)
+    by_position = torch.zeros(samples, height * width, dtype=torch.float64)
+    by_neuron, numbers = torch.zeros(height * width, channels, dtype=torch.int32), torch.zeros(2, samples, dtype=torch.float64)
     seen = x.flatten(2).numpy()
-    look(seen, seen.dtype.type(threshold), words.flatten(2).numpy(), by_position.numpy(), by_neuron.flatten().numpy(), changed.numpy())
-    return Spikes(words.unbind(), by_position, by_neuron, changed)
+    look(seen, seen.dtype.type(threshold), words.flatten(2).numpy(), by_position.numpy(), by_neuron.flatten().numpy(), numbers.numpy())
+    return Spikes(words.unbind(), by_position, numbers[0], by_neuron, numbers[1])
 
 
 def _channels_last(x: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from neurometa.core.loss import task_accuracy
 from neurometa.core.network import READOUT, Stack
 from neurometa.core.segments import Segmented
 from neurometa.energy import eprop
-from neurometa.energy.count import Observation, Sight, counted, look
+from neurometa.energy.count import Observation, Sight, counted, look, without_zeros
 from neurometa.energy.counts import Counts, means, plus, times, total
 from neurometa.energy.stage import Stage, stages
 from neurometa.errors import UserError
@@ -110,8 +110,9 @@ def measure(
             f"a network of kind {type(learner.network).__name__} cannot be counted: expected a row of layers, such as mlp or conv"
         )
     done: list[_Episode] = []
+    full = without_zeros(params)
     for n in range(episodes):
-        done.append(_episode(learner, params, *tree_map(lambda x: x[0], learner.encode(task.sample(generator, 1), generator))))
+        done.append(_episode(learner, params, full, *tree_map(lambda x: x[0], learner.encode(task.sample(generator, 1), generator))))
         if tick:
             tick(n + 1, episodes)
     plan = done[-1].plan
@@ -121,14 +122,14 @@ def measure(
     return Measured(inference, adaptation, float(torch.stack([one.right for one in done]).mean()), outputs)
 
 
-def _episode(learner: Learner, params: Params, support: Data, query: Data) -> "_Episode":
+def _episode(learner: Learner, params: Params, full: Params, support: Data, query: Data) -> "_Episode":
     """Adapt, answer and look; records, which are large, are gone before the next episode."""
-    adapted, runs = _adapted(learner, params, support)
+    adapted, runs = _adapted(learner, params, full, support)
     weights = {**params, **adapted.statistics, **adapted.fast}
     plan, signal = stages(learner.network, weights), learner.network.signal(query.x)  # type: ignore[arg-type]
     record = learner.network.run(weights, signal)
     learnt = _learning(learner, adapted, runs, support)
-    return _Episode(plan, look(plan, weights, signal, record), learnt, task_accuracy(record.output, query.y).double(), record.output)
+    return _Episode(plan, look(plan, weights, signal, record, full), learnt, task_accuracy(record.output, query.y).double(), record.output)
 
 
 class _Run(NamedTuple):
@@ -178,7 +179,7 @@ class _Watched:
         return record
 
 
-def _adapted(learner: Learner, params: Params, support: Data) -> tuple[Adapted, list[_Run]]:
+def _adapted(learner: Learner, params: Params, full: Params, support: Data) -> tuple[Adapted, list[_Run]]:
     """Adapt to an encoded support set and count every run on the way."""
     kept: list[tuple[Any, Params, Signal, Record]] = []
     whole = _Watched(learner.network, kept)
@@ -200,14 +201,16 @@ def _adapted(learner: Learner, params: Params, support: Data) -> tuple[Adapted, 
         slow = {**params, **record.statistics}
         adapted = learner.plasticity.adapt(head, slow, support._replace(x=record.output), support.noise or None)  # type: ignore[arg-type]
         adapted = adapted._replace(statistics={**record.statistics, **adapted.statistics})
-    return adapted, [_looked(adapted.fast, *run) for run in kept]
+    return adapted, [_looked(adapted.fast, full, *run) for run in kept]
 
 
-def _looked(fast: Params, network: Any, params: Params, x: Signal, record: Record) -> _Run:
-    params, z, v = ({name: value.detach() for name, value in group.items()} for group in (params, record.z, record.v))
+def _looked(fast: Params, full: Params, network: Any, params: Params, x: Signal, record: Record) -> _Run:
+    params, z, v = (
+        {name: value.detach() if value.requires_grad else value for name, value in group.items()} for group in (params, record.z, record.v)
+    )
     plan = stages(network, params)
     moving = tuple(stage.weight in fast for stage in plan)
-    return _Run(plan, moving, look(plan, params, Signal(x.values.detach(), x.timed), record._replace(z=z, v=v)))
+    return _Run(plan, moving, look(plan, params, Signal(x.values.detach(), x.timed), record._replace(z=z, v=v), full))
 
 
 def _inference(learner: Learner, plan: tuple[Stage, ...], seen: Observation) -> Workload:

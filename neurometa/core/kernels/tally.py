@@ -15,16 +15,16 @@ BLOCK = 1024
 
 
 @numba.njit(cache=True, error_model="numpy")
-def look(x, threshold, words, by_position, by_neuron, changed):
+def look(x, threshold, words, by_position, by_neuron, numbers):
     """Note spikes and changes of a window.
 
     Args:
         x: spikes, or potentials that are above a threshold just where a neuron spikes, (steps, samples, neurons).
         threshold: a number of x's type, compared as the scan compares it; 0 for spikes.
         words: uint8, (words, samples, neurons), filled: bit t % 8 of word t // 8 is set where x[t] is above the threshold.
-        by_position: int32 of zeros, (samples, positions): spikes over the window and the channels of a position.
+        by_position: float64 of zeros, (samples, positions): spikes over the window and the channels of a position.
         by_neuron: int32 of zeros, (neurons,): spikes over the window and all samples.
-        changed: int64 of zeros, (samples,): how often x[t] != x[t-1] for t >= 1.
+        numbers: float64 of zeros, (2, samples): spikes, and how often x[t] != x[t-1] for t >= 1.
     """
     neurons, last = words.shape[2], len(x) - 1
     channels = neurons // by_position.shape[1]
@@ -41,8 +41,8 @@ def look(x, threshold, words, by_position, by_neuron, changed):
                     row[:] = 0
                 before, first = x[max(t - 1, 0), b, start:stop], x[t, b, start:stop]
                 rest = x[min(t + 1, last), b, start:stop], x[min(t + 2, last), b, start:stop], x[min(t + 3, last), b, start:stop]
-                changed[b] += _four(before, first, *rest, min(last - t, 3), threshold, row, np.int32(t % BITS), some)
-            _add(some, by_neuron[start:stop], by_position[b, start // channels : stop // channels])
+                numbers[1, b] += _four(before, first, *rest, min(last - t, 3), threshold, row, np.int32(t % BITS), some)
+            numbers[0, b] += _add(some, by_neuron[start:stop], by_position[b, start // channels : stop // channels])
 
 
 @numba.njit(cache=True)
@@ -61,15 +61,18 @@ def _four(before, x0, x1, x2, x3, more, threshold, row, bit, counts):
 
 @numba.njit(cache=True)
 def _add(counts, by_neuron, by_position):
+    """Add by neuron and by position; return all of them."""
     for i in range(len(counts)):
         by_neuron[i] += counts[i]
-    channels = len(counts) // len(by_position)
+    channels, whole = len(counts) // len(by_position), 0
     for p in range(len(by_position)):
         part = counts[p * channels : (p + 1) * channels]
         total = np.int32(0)
         for i in range(len(part)):
             total += part[i]
         by_position[p] += total
+        whole += total
+    return whole
 
 
 @numba.njit(cache=True)
@@ -78,7 +81,7 @@ def pool(words, by_position, size):
 
     Args:
         words: uint8, (samples, height, width, channels).
-        by_position: int32, (samples, positions behind the pool): the bits are added there.
+        by_position: float64, (samples, positions behind the pool): the bits are added there.
     """
     samples, _, width, channels = words.shape
     columns = width // size
@@ -113,7 +116,7 @@ def present(values, by_position, size):
 
     Args:
         values: (samples, height, width, channels).
-        by_position: int32, (samples, windows), filled.
+        by_position: float64, (samples, windows), filled.
     """
     samples, _, width, channels = values.shape
     columns = width // size
