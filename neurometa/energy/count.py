@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from neurometa.energy.counts import Counts
-from neurometa.energy.spikes import Spikes, held, present, timed
+from neurometa.energy.spikes import Spikes, held, nonzero, present, timed
 from neurometa.energy.stage import INPUT, Stage
 from neurometa.types import Params, Record, Signal
 
@@ -75,7 +75,10 @@ def counted(stages: tuple[Stage, ...], sights: list[Sight]) -> Observation:
     firing: dict[str, Tensor] = {}
     for sight in sights:
         for name, fired in sight.firing.items():
-            firing[name] = firing.get(name, torch.zeros((), dtype=torch.float64)) + fired
+            if name in firing:
+                firing[name] += fired
+            else:
+                firing[name] = fired.double()
     return Observation(layers, {name: fired.mT / samples for name, fired in firing.items()}, steps, samples, spiking)
 
 
@@ -146,11 +149,15 @@ def look(stages: tuple[Stage, ...], params: Params, x: Signal, record: Record, f
     steps = next(iter(record.v.values())).shape[0] if spiking else 1
     sent = {INPUT: x, **{name: Signal(z, spiking) for name, z in record.z.items()}}
     levels = {stage.population: stage.threshold for stage in stages}
-    fired = {name: timed(z, record.v[name], levels.get(name)) for name, z in record.z.items()} if spiking else {}
-    if spiking and _binary(x.values):
-        fired[INPUT] = timed(x.values) if x.timed else held(x.values, steps)
-    late = {(stage.source, stage.late) for stage in stages if stage.late and stage.source in fired}
-    arriving = {(name, 0): spikes for name, spikes in fired.items()} | {(name, n): timed(record.z[name][:-n]) for name, n in late}
+    pools = {stage.source: stage.pools for stage in stages if stage.kind != "recurrent"}
+    fired = {}
+    if spiking:
+        fired = {name: timed(z, pools.get(name, ()), record.v[name], levels.get(name)) for name, z in record.z.items()}
+        if _binary(x.values):
+            fired[INPUT] = timed(x.values, pools.get(INPUT, ())) if x.timed else held(x.values, steps, pools.get(INPUT, ()))
+    late = {(stage.source, stage.late): stage for stage in stages if stage.late and stage.source in fired}
+    arriving = {(name, 0): spikes for name, spikes in fired.items()}
+    arriving |= {(name, n): timed(record.z[name][:-n], stage.pools) for (name, n), stage in late.items()}
     samples = x.values.shape[1 if x.timed else 0]
     seen = []
     for stage in stages:
@@ -162,7 +169,7 @@ def look(stages: tuple[Stage, ...], params: Params, x: Signal, record: Record, f
             else _events(stage, weight, dense, spikes, steps)
         )
         neurons = None if stage.kind == "recurrent" else fired.get(stage.population)  # they were counted with the synapses from elsewhere
-        seen.append(one if neurons is None else one._replace(spikes=neurons.spikes, changed=neurons.changed))
+        seen.append(one if neurons is None else one._replace(spikes=neurons.total, changed=neurons.changed))
     return Sight(tuple(seen), {name: spikes.by_neuron for name, spikes in fired.items()}, steps, samples, spiking)
 
 
@@ -177,9 +184,8 @@ def _full(weight: Tensor) -> bool:
 
 def _events(stage: Stage, weight: Tensor, full: bool, arriving: Spikes, steps: int) -> Seen:
     """Synapses that carry spikes."""
-    behind = arriving.behind(stage.pools)
-    source = behind if stage.maximum == "before" else arriving.by_position
-    return Seen(stage.arriving @ source.mT, steps, _effective(stage, weight, full, behind, arriving))
+    source = arriving.behind if stage.maximum == "before" else arriving.by_position
+    return Seen(stage.arriving @ source.mT, steps, _effective(stage, weight, full, arriving.behind, arriving))
 
 
 def _values(stage: Stage, weight: Tensor, full: bool, source: Signal | None, samples: int) -> Seen:
@@ -198,7 +204,7 @@ def _effective(stage: Stage, weight: Tensor, full: bool, behind: Tensor, source:
     """Products of an input that is not zero with a weight that is not; `behind` the pools, as many channels of a position."""
     if full:
         return behind @ stage.products
-    inputs = (source if isinstance(source, Spikes) else timed((source != 0).to(source.dtype).unsqueeze(0))).counted(stage.pools)
+    inputs = source.counted() if isinstance(source, Spikes) else nonzero(source, stage.pools)
     kept = weight != 0
     if stage.kind != "conv":
         return inputs.flatten(1) @ kept.sum(0).double()
