@@ -72,7 +72,9 @@ def present(x: Tensor, pools: tuple[Pool, ...]) -> Tensor:
     from neurometa.core.kernels import tally
 
     values, size = _channels_last(x.unsqueeze(0))[0], _side(pools)
-    samples, height, width, _ = values.shape
+    samples, height, width, channels = values.shape
+    if channels == size == 1:
+        return (values != 0).flatten(1).double()
     by_position = torch.empty(samples, (height // size) * (width // size), dtype=torch.float64)
     tally.present(values.numpy(), by_position.numpy(), size)
     return by_position

@@ -48,6 +48,11 @@ def network(rule: Learning, modulation: Modulation | None, sign: str = "mixed", 
     return bundle, spikes, {"L": signal} if modulation else {}
 
 
+READOUT_RULES = {
+    "soel": (SOEL(5, rate=0.5, tau=6.0, every=2), 0.5, math.exp(-1 / 6.0), 2),
+    "e-prop": (EProp(rate=6.0, fast=("readout.weight",), examples="single"), 6 / 20, 0.8, 1),
+    "e-prop without a filter": (EProp(rate=6.0, fast=("readout.weight",), examples="single"), 6 / 20, 0.0, 1),
+}
 SURROGATE = Modulation("surrogate", "L", 8, 120)
 TRACED = Modulation("trace", "L", 16, 0, 300)
 CASES = {
@@ -59,6 +64,10 @@ CASES = {
     "reward": (REWARD, TRACED, "mixed"),
     "e-prop": (EPROP, SURROGATE, "mixed"),
     "e-prop with a filtered tag": (EPROP_TAG, SURROGATE, "mixed"),
+    **{
+        f"{name} of a readout, from constants": (sums(rule, 64.0, 20, decay).learning, Modulation("trace", "L"), "mixed")
+        for name, (rule, _, decay, _) in READOUT_RULES.items()
+    },
 }
 
 
@@ -82,7 +91,8 @@ def compare_with_lava(names: list[str]) -> None:
 
 @pytest.mark.slow
 def test_weights_tags_and_spikes_are_those_of_lava_after_500_steps() -> None:
-    compare_with_lava(["stdp from constants", "reward", "e-prop with a filtered tag"])
+    written = ["stdp from constants", "soel of a readout, from constants", "e-prop of a readout, from constants"]
+    compare_with_lava([*written, "reward", "e-prop with a filtered tag"])
 
 
 @pytest.mark.thorough
@@ -209,13 +219,6 @@ def test_a_pair_rule_of_ours_moves_integer_weights_as_it_moves_floats(coincident
 def test_a_rule_that_does_not_fit_is_refused_with_the_factor_that_does_not(changes: dict, says: str) -> None:
     with pytest.raises(UserError, match=says):
         pair_rule(PAIRING._replace(**changes), 64.0)
-
-
-READOUT_RULES = {
-    "soel": (SOEL(5, rate=0.5, tau=6.0, every=2), 0.5, math.exp(-1 / 6.0), 2),
-    "e-prop": (EProp(rate=6.0, fast=("readout.weight",), examples="single"), 6 / 20, 0.8, 1),
-    "e-prop without a filter": (EProp(rate=6.0, fast=("readout.weight",), examples="single"), 6 / 20, 0.0, 1),
-}
 
 
 @pytest.mark.parametrize("name", READOUT_RULES)

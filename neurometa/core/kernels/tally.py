@@ -91,6 +91,11 @@ def _add(counts, by_neuron, by_position):
     for i in range(len(counts)):
         by_neuron[i] += counts[i]
     channels, whole = len(counts) // len(by_position), 0
+    if channels == 1:
+        for p in range(len(counts)):
+            by_position[p] += counts[p]
+            whole += counts[p]
+        return whole
     for p in range(len(by_position)):
         part = counts[p * channels : (p + 1) * channels]
         total = np.int32(0)
