@@ -205,12 +205,15 @@ def _adapted(learner: Learner, params: Params, full: Params, support: Data) -> t
 
 
 def _looked(fast: Params, full: Params, network: Any, params: Params, x: Signal, record: Record) -> _Run:
-    params, z, v = (
-        {name: value.detach() if value.requires_grad else value for name, value in group.items()} for group in (params, record.z, record.v)
-    )
     plan = stages(network, params)
+    weights = {stage.weight: _detached(params[stage.weight]) for stage in plan}
+    z, v = ({name: _detached(value) for name, value in group.items()} for group in (record.z, record.v))
     moving = tuple(stage.weight in fast for stage in plan)
-    return _Run(plan, moving, look(plan, params, Signal(x.values.detach(), x.timed), record._replace(z=z, v=v), full))
+    return _Run(plan, moving, look(plan, weights, Signal(_detached(x.values), x.timed), record._replace(z=z, v=v), full))
+
+
+def _detached(x: Tensor) -> Tensor:
+    return x.detach() if x.requires_grad else x  # weights that stay themselves are known to `full`
 
 
 def _inference(learner: Learner, plan: tuple[Stage, ...], seen: Observation) -> Workload:
