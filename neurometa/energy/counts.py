@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 Number = float | Tensor
@@ -89,8 +88,3 @@ def interval(x: Number) -> Mean:
         return Mean(float(x), 0.0)
     spread = 1.96 * float(x.double().std()) / len(x) ** 0.5 if len(x) > 1 else float("nan")
     return Mean(float(x.double().mean()), spread)
-
-
-def joined(parts: list[Counts]) -> Counts:
-    """Samples of several one after another; a field must be one kind in all of them."""
-    return Counts(*(torch.cat(list(xs)) if isinstance(xs[0], Tensor) else xs[0] for xs in zip(*parts, strict=True)))
