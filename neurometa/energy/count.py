@@ -6,6 +6,7 @@ In two steps, because counting must cost little beside the runs: `look` reads a 
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -17,18 +18,18 @@ from neurometa.types import Params, Record, Signal
 
 
 class Seen(NamedTuple):
-    """One stage in one run, each (samples,), float64.
+    """One stage in one run; tensors of (samples,), float64, where nothing else is said.
 
     Attributes:
         arrived: synaptic events, and spikes with at least one synapse, (2, samples); None where values arrive, which are no events.
-        passes: how often the weights are multiplied, zeros included.
+        products: how often the weights are multiplied, zeros included; a number.
         effective: those of an input that is not zero with a weight that is not.
         spikes, changed: of the population: spikes, and neuron-steps in which a potential changed; None where it only accumulates, or was
             counted with another stage.
     """
 
     arrived: Tensor | None
-    passes: int
+    products: int
     effective: Tensor
     spikes: Tensor | None = None
     changed: Tensor | None = None
@@ -86,7 +87,7 @@ def _counts(stage: Stage, seen: list[Seen], sights: list[Sight]) -> Counts:
     """One stage's counts; `values` is 1 for a sample of which values arrived, and 0 where spikes did."""
     steps, spiking, sizes = sights[0].steps, sights[0].spiking, [sight.samples for sight in sights]
     effective = torch.cat([one.effective for one in seen])
-    each = torch.tensor([(stage.macs * one.passes, one.arrived is None) for one in seen], dtype=torch.float64)
+    each = torch.tensor([(stage.macs * one.products, one.arrived is None) for one in seen], dtype=torch.float64)
     dense, values = each.repeat_interleave(torch.tensor(sizes), 0).T
     none = torch.zeros_like(dense)
     nothing = {size: none.new_zeros(2, size) for size in sizes}
@@ -179,7 +180,7 @@ def without_zeros(params: Params) -> Params:
 
 
 def _full(weight: Tensor) -> bool:
-    return bool((weight.detach().cpu().numpy() != 0).all())  # four times as fast as counting them
+    return bool((_array(weight) != 0).all())  # four times as fast as counting them
 
 
 def _events(stage: Stage, weight: Tensor, full: bool, arriving: Spikes, steps: int) -> Seen:
@@ -217,5 +218,10 @@ def _effective(stage: Stage, weight: Tensor, full: bool, behind: Tensor, source:
 
 
 def _binary(x: Tensor) -> bool:
-    values = x.detach().cpu().numpy()  # several times as fast
+    values = _array(x)  # several times as fast
     return bool(((values == 0) | (values == 1)).all())
+
+
+def _array(x: Tensor) -> np.ndarray:
+    x = x.detach().cpu()
+    return (x.float() if x.dtype == torch.bfloat16 else x).numpy()  # NumPy knows no bfloat16

@@ -51,11 +51,10 @@ def timed(z: Tensor, pools: tuple[Pool, ...] = (), v: Tensor | None = None, thre
         fired, changed = z != 0, NOTHING if v is None else (v[1:] != v[:-1]).sum((0, 2, 3, 4)).double()
         by_position, behind = (x.sum((0, 4)).flatten(1).double() for x in (fired, _joined(fired, _side(pools))))
         return Spikes(z, 1, pools, by_position, behind, by_position.sum(1), fired.sum((0, 1)).flatten(0, 1), changed)
-    if v is None:
-        return _looked(z, z, 0.0, pools)._replace(changed=NOTHING)
-    if threshold is not None:
+    if v is not None and threshold is not None:
         return _looked(z, v, threshold, pools)
-    return _looked(z, z, 0.0, pools)._replace(changed=_looked(z, v, 0.0, ()).changed)
+    found = _looked(z, (z != 0).to(z.dtype), 0.0, pools)
+    return found._replace(changed=NOTHING if v is None else _looked(z, v, 0.0, ()).changed)
 
 
 def held(x: Tensor, steps: int, pools: tuple[Pool, ...] = ()) -> Spikes:

@@ -9,13 +9,17 @@ from neurometa.baselines.relu import ReLU
 from neurometa.core.constants import Free
 from neurometa.core.layer import Conv2d, Linear, Pool, Spiking, TimeAverage
 from neurometa.core.network import Stack, conv_network
-from neurometa.core.neuron import LIF, SigmaDelta
+from neurometa.core.neuron import ALIF, LIF, SigmaDelta
+from neurometa.core.surrogate import Surrogate
 from neurometa.energy import spikes as spikes_
-from neurometa.energy.count import counted, look, observe
+from neurometa.energy.count import counted, look, observe, without_zeros
 from neurometa.energy.counts import interval, means, total
 from neurometa.energy.stage import stages
 from neurometa.errors import UserError
 from tests.energy.nets import LIVELY, STEPS, brute_events, conv, mlp, pictures
+
+SMOOTH = Surrogate("fast-sigmoid", 1.0, True)
+"""Its neurons send numbers, some of them below 0."""
 
 
 @pytest.fixture(params=["numba", "reference"])
@@ -98,7 +102,7 @@ def test_weights_of_zero_are_no_effective_operation_but_a_synapse(kernel):
     assert means(found.layers["readout"]).effective_macs == 16
 
 
-@pytest.mark.parametrize("steps", [1, 31, 32, 70])
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 70])
 def test_windows_of_any_length_are_counted_whole(kernel, steps):
     x = pictures(steps, 3, 6)
     network = mlp()
@@ -247,10 +251,52 @@ def test_a_timed_input_that_is_not_binary_is_multiplied_at_every_step():
     assert means(found.layers["conv1"]).host_macs == STEPS * 3 * 361
 
 
-def test_records_without_a_kernel_and_with_one_are_counted_alike(monkeypatch):
-    network, x = conv(), pictures(4, 1, 7, 7)
-    found = []
+@pytest.mark.parametrize("network", [conv(), conv(side=50), conv(ALIF(0.8, 0.5)), conv(LIF(0.6, 3.0, surrogate=SMOOTH))])
+@pytest.mark.parametrize("broken", [False, True])
+def test_records_without_a_kernel_and_with_one_are_counted_alike(monkeypatch, network, broken):
+    x, found = pictures(4, *network.shape), []
+    params = network.init(torch.Generator().manual_seed(3))
+    if broken:
+        params["conv1.bias"] = torch.tensor([float("nan"), 0, 0])  # potentials that are no numbers differ from themselves
     for kernel in ("numba", "reference"):
         monkeypatch.setattr(spikes_, "kernel_for", lambda x, kernel=kernel: kernel)
-        found.append(seen(network, x)[2])
+        found.append(seen(network, x, params)[2])
     assert all(torch.equal(a, b) for name in found[0].layers for a, b in zip(*(f.layers[name] for f in found), strict=True))
+
+
+def test_weights_known_to_hold_no_zero_are_those_very_ones():
+    network, x = conv(), pictures(4, 1, 7, 7)
+    params = network.init(torch.Generator().manual_seed(3))
+    written = {**params, "readout.weight": torch.tensor([[0.0], [1.0]]).expand(2, 16)}
+    signal, plan, full = network.signal(x), stages(network, params), without_zeros(params)
+    assert "readout.weight" in full
+    sight = look(plan, written, signal, network.run(written, signal), full)
+    assert means(counted(plan, [sight]).layers["readout"]).effective_macs == 16
+
+
+def test_spikes_that_come_late_through_a_pool_are_joined_there(kernel):
+    network, x = conv(), pictures(4, 1, 7, 7)
+    layers = tuple((name, layer._replace(delay=1)) if name == "lif1" else (name, layer) for name, layer in network.layers)
+    _, record, found = seen(network._replace(layers=layers), x)
+    arrived = torch.stack([F.avg_pool2d(z, 2) != 0 for z in record.z["lif1"][:-1]]).sum(0).double()
+    assert arrived.sum() > 20
+    effective = F.conv2d(arrived, torch.ones(4, 3, 3, 3).double(), stride=2, padding=1).sum((1, 2, 3))
+    assert found.layers["conv2"].effective_macs.tolist() == effective.tolist()
+
+
+def test_pictures_in_two_colours_and_grey_ones_are_counted_each_in_its_way():
+    network, x = conv(), pictures(4, 1, 7, 7)
+    params = network.init(torch.Generator().manual_seed(3))
+    plan, shown = stages(network, params), [network.signal(x), network.signal(0.7 * x[:3])]
+    sights = [look(plan, params, signal, network.run(params, signal)) for signal in shown]
+    together, apart = counted(plan, sights), [counted(plan, [sight]) for sight in sights]
+    for name, counts in together.layers.items():
+        for field, whole in counts._asdict().items():
+            assert torch.equal(whole, torch.cat([getattr(one.layers[name], field) for one in apart])), (name, field)
+
+
+def test_sixteen_bits_are_counted():
+    network, x = mlp(), pictures(4, 6).bfloat16()
+    params = {name: value.bfloat16() for name, value in network.init(torch.Generator().manual_seed(3)).items()}
+    _, record, found = seen(network, x, params)
+    assert found.layers["linear1"].spikes.tolist() == record.z["lif1"].sum((0, 2)).tolist()

@@ -183,3 +183,15 @@ def test_a_readout_from_zero_on_normalised_features_is_counted():
     assert layers["readout"].host_macs == layers["readout"].backward_macs == 2 * 2 * 2 * 4
     assert layers[LEARNING].optimiser_macs == 2 * (2 * 4 + 2)
     assert found.inference.total.synaptic_events > 0
+
+
+@pytest.mark.parametrize("rule", [BPTT(steps=2, rate=0.1), Prototype(2)])
+def test_what_an_episode_did_stands_at_its_place(rule):
+    """Counts of one episode after another, each measured by itself, are those of all measured together."""
+    learner, params, found = done(rule, head=not rule.readout_only)
+    generator = torch.Generator().manual_seed(5)
+    alone = [measure(learner, params, TASK, 1, generator).adaptation.layers for _ in range(3)]
+    for name, counts in found.adaptation.layers.items():
+        for field, whole in counts._asdict().items():
+            assert torch.equal(whole, torch.cat([getattr(one[name], field) for one in alone])), (name, field)
+    assert len(set(found.adaptation.layers["conv1"].synaptic_events.tolist())) > 1, "episodes alike prove nothing"

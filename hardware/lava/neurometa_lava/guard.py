@@ -44,7 +44,7 @@ class Guard:
 
 
 def _exit_code(child) -> int:
-    """What a process ended with; 0 while it runs, and once Lava joined it.
+    """What a process ended with; 0 while it runs, and once Lava closed it.
 
     It is left for Lava to reap: were it reaped here, Python would tell Lava, which joins and then closes it, that it is still running.
     """

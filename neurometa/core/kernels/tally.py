@@ -39,7 +39,7 @@ def look(x, threshold, size, by_position, behind, by_neuron, numbers):
                 before, first = x[max(t - 1, 0), b, y:stop].reshape(-1), x[t, b, y:stop].reshape(-1)
                 second, third = x[min(t + 1, last), b, y:stop].reshape(-1), x[min(t + 2, last), b, y:stop].reshape(-1)
                 fourth = x[min(t + 3, last), b, y:stop].reshape(-1)
-                numbers[1, b] += _four(before, first, second, third, fourth, min(last - t, 3), threshold, bits, some)
+                numbers[1, b] += _four(before, first, second, third, fourth, t > 0, min(last - t, 3), threshold, bits, some)
                 if size > 1:
                     for top in range(y, stop - size + 1, size):
                         _pool(bits[(top - y) * line : (top - y + size) * line], size, channels, joined, behind[b, top // size])
@@ -47,15 +47,19 @@ def look(x, threshold, size, by_position, behind, by_neuron, numbers):
 
 
 @numba.njit(cache=True)
-def _four(before, x0, x1, x2, x3, more, threshold, bits, counts):
-    """Four steps: note their spikes as bits, add them to the counts, return the changes; of the last three only `more` are real."""
-    m1, m2, m3 = np.int32(more > 0), np.int32(more > 1), np.int32(more > 2)
+def _four(before, x0, x1, x2, x3, behind, more, threshold, bits, counts):
+    """Four steps: note their spikes as bits, add them to the counts, return the changes.
+
+    There is a step `before` them if they are `behind` one; of the last three only `more` are real.
+    """
+    m0, m1, m2, m3 = np.int32(behind), np.int32(more > 0), np.int32(more > 1), np.int32(more > 2)
     changes = np.int32(0)
     for i in range(len(counts)):
         a, b = np.int32(x0[i] - threshold > 0), np.int32(x1[i] - threshold > 0) & m1
         c, d = np.int32(x2[i] - threshold > 0) & m2, np.int32(x3[i] - threshold > 0) & m3
         bits[i] = a | b << np.int32(1) | c << np.int32(2) | d << np.int32(3)
-        changes += np.int32(before[i] != x0[i]) + np.int32(x0[i] != x1[i]) + np.int32(x1[i] != x2[i]) + np.int32(x2[i] != x3[i])
+        changes += (np.int32(before[i] != x0[i]) & m0) + (np.int32(x0[i] != x1[i]) & m1)
+        changes += (np.int32(x1[i] != x2[i]) & m2) + (np.int32(x2[i] != x3[i]) & m3)
     for i in range(len(counts)):  # apart, because one loop with two results takes longer
         x = (bits[i] & np.int32(5)) + ((bits[i] >> np.int32(1)) & np.int32(5))
         counts[i] += (x & np.int32(3)) + (x >> np.int32(2))
