@@ -4,6 +4,7 @@ import functools
 import math
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -73,7 +74,7 @@ def present(x: Tensor, pools: tuple[Pool, ...]) -> Tensor:
     values, size = _channels_last(x.unsqueeze(0))[0], _side(pools)
     samples, height, width, channels = values.shape
     if channels == size == 1:
-        return (values != 0).flatten(1).double()
+        return torch.from_numpy((values.numpy() != 0).reshape(samples, -1).astype(np.float64))  # several times as fast as torch
     by_position = torch.empty(samples, (height // size) * (width // size), dtype=torch.float64)
     tally.present(values.numpy(), by_position.numpy(), size)
     return by_position
