@@ -247,6 +247,7 @@ def export(
     timeout_s: Annotated[float, typer.Option(help="Seconds for each window that Lava plays.")] = 600,
     bits: Annotated[int | None, typer.Option(help="Bits of a weight, 2 to 8; default those it was trained with, else 8.")] = None,
     dt: Annotated[float, typer.Option(help="Length of a time step in seconds, for NIR.")] = 1e-4,
+    learning: Annotated[str, typer.Option(help="host or chip: where the readout learns.")] = "host",
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -266,7 +267,7 @@ def export(
             raise UserError("--verify given with --to nir, expected it with --to loihi: a graph is not rounded")
         written = exporting.to_nir(folder.open_run(path), out, dt)
         return _json(written) if as_json else _out(written["out"])
-    asked = exporting.Asked(out, verify, episodes, seed, chip, given, hard_reset, timeout_s, bits, dt)
+    asked = exporting.Asked(out, verify, episodes, seed, chip, given, hard_reset, timeout_s, bits, dt, learning)
     answer = exporting.to_loihi(folder.open_run(path), asked, data, progress.watch(quiet=as_json))
     if as_json:
         return _json(answer)

@@ -69,19 +69,31 @@ def reward_walk(x: Array, labels: Array, noise: Array, ways: int, rate: float, g
     return w
 
 
-def soel_walk(z: Array, labels: Array, ways: int, rate: float, tau: float, threshold: float, every: int, passes: int) -> tuple[Array, int]:
+def soel_walk(
+    z: Array,
+    labels: Array,
+    ways: int,
+    rate: float,
+    tau: float,
+    threshold: float,
+    every: int,
+    passes: int,
+    delay: int = 0,
+    output: str = "trace",
+) -> tuple[Array, int]:
     """Weights of an error-triggered readout, and how many neurons asked for an update; z is (time, n, features)."""
     w, asked, keep = np.zeros((ways, z.shape[2])), 0, np.exp(-1 / tau)
     for _ in range(passes):
         for k in range(z.shape[1]):
-            p = np.zeros(z.shape[2])
-            for t in range(len(z)):
-                p = keep * p + (1 - keep) * z[t, k]
+            p, u, told = np.zeros(z.shape[2]), np.zeros(ways), np.zeros((len(z) + 2 * delay, ways))  # what is told of a step, `delay` later
+            for t in range(len(z) + delay):
+                p = keep * p + (1 - keep) * (z[t, k] if t < len(z) else 0)
+                if t < len(z):
+                    u = keep * u + (1 - keep) * (w @ z[t, k])
+                    y = 1 / (1 + np.exp(-(u if output == "membrane" else w @ p)))
+                    e = (np.arange(ways) == labels[k]) - y
+                    told[t + delay] = np.where(np.abs(e) > threshold, np.sign(e) * y * (1 - y), 0)
                 if (t + 1) % every == 0:
-                    y = 1 / (1 + np.exp(-(w @ p)))
-                    for j in range(ways):
-                        e = float(j == labels[k]) - y[j]
-                        if abs(e) > threshold:
-                            w[j] += rate * np.sign(e) * y[j] * (1 - y[j]) * p
-                            asked += 1
+                    w += rate * np.outer(told[t], p)
+                    asked += int((told[t] != 0).sum())
     return w, asked

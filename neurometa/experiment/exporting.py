@@ -14,8 +14,9 @@ from neurometa.core.layer import Spiking
 from neurometa.core.network import Stack
 from neurometa.core.segments import Segmented
 from neurometa.errors import UserError
-from neurometa.experiment import atomic, build, checkpoint, estimation, evaluation, folder
+from neurometa.experiment import atomic, build, checkpoint, estimation, evaluation, folder, onchip
 from neurometa.experiment.folder import Run
+from neurometa.experiment.onchip import OnChip
 from neurometa.experiment.pairs import FULL
 from neurometa.experiment.progress import Watch
 from neurometa.export import bundle as bundles
@@ -54,6 +55,7 @@ class Asked(NamedTuple):
         timeout_s: for each run of Lava, which plays up to 100 pictures.
         bits: of a weight; None for those that the learner was trained with, or 8.
         dt: length of a time step in seconds, for the float network beside the bundle, model.nir.
+        learning: where the readout learns: "host", or "chip" by the rule as sums of products.
     """
 
     out: Path
@@ -66,16 +68,23 @@ class Asked(NamedTuple):
     timeout_s: float = 600
     bits: int | None = None
     dt: float = 1e-4
+    learning: str = "host"
 
 
 class Exported(NamedTuple):
-    """A learner as a bundle, with what it was made of."""
+    """A learner as a bundle, with what it was made of; `onchip` where its readout learns there, `bundle` then being the network below."""
 
     learner: Learner
     params: Params
     folded: Folded
     bundle: Bundle
     rounding: list[Rounded]
+    onchip: OnChip | None = None
+
+    @property
+    def written(self) -> Bundle:
+        """What is written."""
+        return self.onchip.bundle if self.onchip else self.bundle
 
 
 def to_loihi(run: Run, asked: Asked, data: Path | None, watch: Watch) -> dict[str, Any]:
@@ -92,11 +101,13 @@ def to_loihi(run: Run, asked: Asked, data: Path | None, watch: Watch) -> dict[st
         raise UserError(f"--input {asked.given} given, expected auto, spikes or bias")
     if asked.bits is not None and not 2 <= asked.bits <= 8:
         raise UserError(f"--bits {asked.bits} given, expected 2 to 8")
+    if asked.learning not in ("host", "chip"):
+        raise UserError(f"--learning {asked.learning} given, expected host or chip")
     if asked.verify == "lava":
         lava.needed()
     card = estimation.cards([asked.chip], None)[0]
     made = exported(run, asked, data)
-    bundles.write(asked.out, made.bundle)
+    bundles.write(asked.out, made.written)
     graph = to_nir(run, asked.out, asked.dt)["out"]
     answer: dict[str, Any] = {
         "schema": SCHEMA,
@@ -107,8 +118,9 @@ def to_loihi(run: Run, asked: Asked, data: Path | None, watch: Watch) -> dict[st
         "bits": made.bundle.network.synapses[-1].bits,
         "steps": made.bundle.network.steps,
         "input": made.bundle.network.input.kind,
+        "learning": _learning(made),
         "verify": None,
-        "resources": resources(made.bundle, card),
+        "resources": resources(made.written, card),
         "rounding": [one._asdict() for one in made.rounding],
     }
     if asked.verify:
@@ -159,7 +171,7 @@ def exported(run: Run, asked: Asked, data: Path | None) -> Exported:
     saved = checkpoint.read(run.checkpoint)
     torch.set_num_threads(build.threads(run.experiment))
     learner, params = build.learner(run.experiment, build.question(run.experiment).ways), saved.parameters()
-    network = _network(learner, params)
+    network = onchip.body(learner) if asked.learning == "chip" else _network(learner, params)
     x = calibration(run, learner, data)
     binary = bool(((x.values == 0) | (x.values == 1)).all())
     if asked.given == "spikes" and not binary:
@@ -171,7 +183,17 @@ def exported(run: Run, asked: Asked, data: Path | None) -> Exported:
     peaks, _ = calibrate(folded, x)
     trained = run.experiment.network.bits
     bundle, rounding = rounded(folded, peaks, run.experiment.name, asked.bits or (8 if trained == FULL else trained))
-    return Exported(learner, params, folded, bundle, rounding)
+    made = Exported(learner, params, folded, bundle, rounding)
+    return made if asked.learning == "host" else made._replace(onchip=onchip.made(run, learner, params, folded, bundle, data))
+
+
+def _learning(made: Exported) -> dict[str, Any]:
+    """Where the readout learns, and by what rule of the chip."""
+    if made.onchip is None:
+        return {"where": "host"}
+    rule = made.onchip.rule
+    about = {"dw": rule.learning.dw, "scale": rule.scale, "passes": rule.passes, "blank": rule.blank}
+    return {"where": "chip", **about, "steps": made.onchip.bundle.network.steps}
 
 
 def _network(learner: Learner, params: Params) -> Stack:
@@ -187,7 +209,7 @@ def _network(learner: Learner, params: Params) -> Stack:
         name = type(learner.plasticity).__name__.lower()
         raise UserError(
             f"plasticity {name} given, whose readout sees every time step, while an exported one reads the mean of a window: export a "
-            "learner of rule prototype, hebbian, reward or bptt on the readout; neurometa.export.loihi.rules.sums writes the rule alone"
+            "learner of rule prototype, hebbian, reward or bptt on the readout, or give --learning chip"
         )
     return network
 
@@ -217,17 +239,13 @@ def _verified(
     task = build.unseen(run.experiment, question, data)
     seed = run.experiment.evaluation.seed if asked.seed is None else asked.seed
     episodes = asked.episodes or (100 if asked.verify == "emulator" else 20)
-    compared = {"samples": 0, "spikes": 0, "differing": 0}
-    answer = emulated if asked.verify == "emulator" else _referee(compared, asked.timeout_s)
-
-    def judged(learner: Learner, tick: Callable[[int, int], None] | None) -> Tensor:
-        if asked.verify == "lava":
-            return _few(learner, made.params, task, episodes, torch.Generator().manual_seed(seed))
-        return evaluate(learner, made.params, task, episodes, torch.Generator().manual_seed(seed), tick).after
-
     watch.say(f"judging the float learner and the exported one on {episodes} episodes of unseen classes")
-    before = judged(made.learner, None)
-    after = judged(made.learner._replace(network=Chip(written, made.folded, answer)), watch.judged)
+    if made.onchip:
+        here = made.onchip._replace(bundle=written)
+        found = onchip.judged(made.learner, made.params, here, task, episodes, seed, str(asked.verify), asked.timeout_s, watch.judged)
+        before, after, compared = found
+    else:
+        before, after, compared = _read_out(made, written, asked, task, episodes, seed, watch)
     equal, arrays = _overlaid(made, written, task, seed)
     lost = evaluation.percent(before - after)
     told = {
@@ -246,6 +264,22 @@ def _verified(
     if asked.verify == "lava":
         told |= {"accuracy_lava": told["accuracy_integer"], "compared": compared}
     return told, arrays
+
+
+def _read_out(
+    made: Exported, written: Bundle, asked: Asked, task: TaskFamily, episodes: int, seed: int, watch: Watch
+) -> tuple[Tensor, Tensor, dict[str, int]]:
+    """Accuracy of each episode, below a readout of the host, of the float network and of the chip's; what Lava was compared in."""
+    compared = {"samples": 0, "spikes": 0, "differing": 0}
+    answer = emulated if asked.verify == "emulator" else _referee(compared, asked.timeout_s)
+
+    def judged(learner: Learner, tick: Callable[[int, int], None] | None) -> Tensor:
+        if asked.verify == "lava":
+            return _few(learner, made.params, task, episodes, torch.Generator().manual_seed(seed))
+        return evaluate(learner, made.params, task, episodes, torch.Generator().manual_seed(seed), tick).after
+
+    before = judged(made.learner, None)
+    return before, judged(made.learner._replace(network=Chip(written, made.folded, answer)), watch.judged), compared
 
 
 @torch.no_grad()
@@ -277,14 +311,15 @@ def _referee(compared: dict[str, int], timeout_s: float) -> Callable[[Bundle, np
 
 
 def _overlaid(made: Exported, written: Bundle, task: TaskFamily, seed: int) -> tuple[bool, dict[str, np.ndarray]]:
-    """Spikes of one query in the float network and on the chip, and whether the bundle from disk spikes as the one in memory did."""
+    """Whether the bundle from disk is the one in memory, and spikes of one query in the float network and on the chip."""
     generator = torch.Generator().manual_seed(seed)
     query = made.learner.encode(task.sample(generator, 1), generator).query
-    network = _network(made.learner, made.params)
+    network = onchip.body(made.learner) if made.onchip else _network(made.learner, made.params)
+    network = network._replace(layers=network.split()[0].layers)
     x = network.signal(query.x[0])
     record = network.run(made.params, x)
     given, timed = chip_input(made.bundle, made.folded, x)
-    played, again = (emulator.play(bundle, given, timed=timed) for bundle in (written, made.bundle))
+    played = emulator.play(made.bundle, given, timed=timed)
     arrays: dict[str, np.ndarray] = {}
     for stage in made.folded.stages:
         if stage.layer:
@@ -292,5 +327,10 @@ def _overlaid(made: Exported, written: Bundle, task: TaskFamily, seed: int) -> t
             arrays[f"chip/{stage.layer}"] = rows
             arrays[f"float/{stage.layer}"] = record.z[stage.layer][: len(rows), 0].flatten(1).to(torch.uint8).numpy()
     arrays["layers"] = np.array([stage.layer for stage in made.folded.stages if stage.layer], dtype=str)
-    same = all(np.array_equal(played.spikes[name], again.spikes[name]) for name in played.spikes)
-    return same, arrays
+    return _same(written, made.written), arrays
+
+
+def _same(one: Bundle, other: Bundle) -> bool:
+    """Whether two bundles are the same, to the last integer."""
+    equal = one.arrays.keys() == other.arrays.keys() and all(np.array_equal(one.arrays[name], other.arrays[name]) for name in one.arrays)
+    return one.network == other.network and equal

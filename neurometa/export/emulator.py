@@ -24,7 +24,7 @@ import numpy as np
 from neurometa.core.kernels import integer
 from neurometa.errors import UserError
 from neurometa.export.bundle import Bundle, Population, Synapses
-from neurometa.export.bundle.schema import INPUT
+from neurometa.export.bundle.schema import INPUT, LINES
 
 EXACT = 1 << 24
 """Whole numbers up to here are exact in single precision, sums of them in any order too."""
@@ -64,7 +64,7 @@ def play(bundle: Bundle, given: np.ndarray, *, timed: bool, record: bool = True)
     batch = given.shape[-1]
     states = {one.name: rest(bundle, one, given, batch) for one in network.populations}
     carry = {one.name: carrier(bundle, one) for one in network.synapses}
-    sent = {INPUT: np.zeros((math.prod(network.input.shape), batch), np.uint8), **{name: state.z for name, state in states.items()}}
+    sent = network.arriving(np.zeros(given.shape[-2:], np.uint8)) | {name: state.z for name, state in states.items()}
     held: dict[str, np.ndarray] = {}
     spikes = {one.name: np.zeros((steps, math.prod(one.shape), batch), np.uint8) for one in network.populations} if record else {}
     counts = {name: np.zeros(state.v.shape, np.int32) for name, state in states.items()}
@@ -72,11 +72,11 @@ def play(bundle: Bundle, given: np.ndarray, *, timed: bool, record: bool = True)
     for t in range(steps):
         arriving = {name: np.zeros(state.v.shape, np.int32) for name, state in states.items()}
         for one in (synapses for synapses in network.synapses if synapses.to == "current"):
-            if one.source != INPUT or timed:
+            if one.source not in (INPUT, LINES) or timed:
                 arriving[one.target] += carry[one.name](sent[one.source])
             elif t > 0:  # a held input arrives alike in every step
                 if one.name not in held:
-                    held[one.name] = carry[one.name](given)
+                    held[one.name] = carry[one.name](network.arriving(given)[one.source])
                 arriving[one.target] += held[one.name]
         for one in network.populations:
             if one.rests(t):
@@ -88,7 +88,7 @@ def play(bundle: Bundle, given: np.ndarray, *, timed: bool, record: bool = True)
                 largest[one.name] = max(largest[one.name][0], int(found[0])), max(largest[one.name][1], int(found[1]))
                 counts[one.name] += states[one.name].z
         if timed:
-            sent[INPUT] = given[t]
+            sent |= network.arriving(given[t])
     return Played(spikes, counts, {name: state.v for name, state in states.items()}, largest)
 
 
@@ -121,7 +121,7 @@ def check_input(bundle: Bundle, given: np.ndarray, timed: bool) -> int:
     Raises:
         UserError: another shape, or other numbers.
     """
-    kind, size = bundle.network.input.kind, math.prod(bundle.network.input.shape)
+    kind, size = bundle.network.input.kind, math.prod(bundle.network.input.shape) + bundle.network.lines
     if given.ndim != 2 + timed or given.shape[-2] != size or given.shape[-1] < 1 or given.shape[0] < 1:
         raise UserError(f"input of shape {given.shape} given, expected ({'steps, ' if timed else ''}{size}, batch)")
     if kind == "bias" and timed:
@@ -151,8 +151,7 @@ def carrier(bundle: Bundle, one: Synapses) -> Callable[[np.ndarray], np.ndarray]
     bound = np.abs(weight.reshape(len(weight), -1).astype(np.int64)).sum(1).max() * one.pool**2
     kind = np.float32 if bound <= EXACT else np.float64
     matrix = np.ascontiguousarray(weight.reshape(len(weight), -1).astype(kind))
-    shapes = {p.name: p.shape for p in bundle.network.populations}
-    source = bundle.network.input.shape if one.source == INPUT else shapes[one.source]
+    source = bundle.network.shapes[one.source]
 
     def carry(spikes: np.ndarray) -> np.ndarray:
         seen = spikes if one.kind == "dense" else patches(spikes.reshape(*source, -1), weight.shape[-1], one, kind)

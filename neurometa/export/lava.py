@@ -110,7 +110,7 @@ def learn(
 
 
 def _learned(path: Path) -> Learned:
-    found: dict[str, dict[str, np.ndarray]] = {"spikes": {}, "potential": {}, "weights": {}, "tags": {}}
+    found: dict[str, dict[str, np.ndarray]] = {what: {} for what in Learned._fields}
     with np.load(path, allow_pickle=False) as arrays:
         for key in arrays.files:
             what, _, name = key.partition("/")

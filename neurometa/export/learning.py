@@ -25,9 +25,8 @@ import numpy as np
 from neurometa.core.kernels import integer, plastic
 from neurometa.errors import UserError
 from neurometa.export import emulator
-from neurometa.export.bundle import Bundle, Learning, Population, Synapses
+from neurometa.export.bundle import Bundle, Learning, Modulation, Population, Synapses
 from neurometa.export.bundle.rule import Product, parse
-from neurometa.export.bundle.schema import INPUT
 
 TRACE, SYNAPSE, MANTISSA = 7, 9, 4
 """Widths in bits: of a trace, of a weight or tag with its sign, of a rule's number."""
@@ -38,18 +37,27 @@ WIDTHS = {"w": SYNAPSE, "t": SYNAPSE, "x0": 1, "y0": 1}
 BOUNDS = {"mixed": (-256, 255), "excitatory": (0, 255), "inhibitory": (-255, 0), "tag": (-257, 255)}
 """Of weights by their sign mode, and of tags."""
 
+ONE, FINE = 64, 1024
+"""What a third factor stands for 1 with, and what a neuron says."""
+
 SENT_TAU = 65535
 """Time constant by which the chip's model lets y values decay that neurons send: in one step, hardly."""
 
 
 class Learned(NamedTuple):
-    """What a run left behind: spikes uint8 (steps, n, batch) and last potentials int32 (n, batch) by population; weights and tags int32
-    (batch, post, pre) by synapses that learn."""
+    """What a run left behind.
+
+    Attributes:
+        spikes, potential: by population, uint8 (steps, n, batch), and int32 (n, batch) after the last step.
+        weights, tags: by synapses that learn, int32 (batch, post, pre).
+        read: potentials after every step, int32 (steps, n, batch), of the population whose potential is read out; empty for spikes.
+    """
 
     spikes: dict[str, np.ndarray]
     potential: dict[str, np.ndarray]
     weights: dict[str, np.ndarray]
     tags: dict[str, np.ndarray]
+    read: dict[str, np.ndarray]
 
 
 class _Sum:
@@ -138,13 +146,14 @@ def _trace(x: np.ndarray, taus: tuple[float, ...], impulses: tuple[int, ...], sp
     return found
 
 
-def learn(bundle: Bundle, given: np.ndarray, signals: Mapping[str, np.ndarray] | None = None) -> Learned:
+def learn(bundle: Bundle, given: np.ndarray, signals: Mapping[str, np.ndarray] | None = None, *, record: bool = True) -> Learned:
     """Run a network from rest, its synapses learning as their rules say.
 
     Args:
         bundle: what is played, checked; its input is of spikes.
         given: spikes, 0 or 1, (steps, n, batch).
         signals: third factors -127..127, whole numbers (steps, post, batch), by the names that the populations' modulation gives.
+        record: whether to keep every spike.
     Raises:
         UserError: an input or a signal of another shape.
     """
@@ -155,7 +164,9 @@ def learn(bundle: Bundle, given: np.ndarray, signals: Mapping[str, np.ndarray] |
     plastics = {one.name: _Plastic(bundle, one, one.learning, one.target in modulated, batch) for one in network.synapses if one.learning}
     carry = {one.name: emulator.carrier(bundle, one) for one in network.synapses if one.name not in plastics}
     waiting = {one.name: np.zeros(states[one.target].v.shape, np.int32) for one in network.synapses}
-    spikes = {one.name: np.zeros((steps, math.prod(one.shape), batch), np.uint8) for one in network.populations}
+    spikes = {one.name: np.zeros((steps, math.prod(one.shape), batch), np.uint8) for one in network.populations} if record else {}
+    seen = [network.readout.population] if network.readout.read == "potential" else []
+    read = {name: np.zeros((steps, *states[name].v.shape), np.int32) for name in seen}
     for t in range(steps):
         arriving, factors = ({name: np.zeros(state.v.shape, np.int32) for name, state in states.items()} for _ in range(2))
         for one in network.synapses:
@@ -166,11 +177,14 @@ def learn(bundle: Bundle, given: np.ndarray, signals: Mapping[str, np.ndarray] |
                 state.u[:], state.v[:] = 0, 0
             before = _before_reset(state, arriving[one.name]) if one.modulation and one.modulation.y1 == "surrogate" else state.v
             integer.step(arriving[one.name], *state)
-            spikes[one.name][t] = state.z
+            if record:
+                spikes[one.name][t] = state.z
+            if one.name in read:
+                read[one.name][t] = state.v
             if one.modulation:
                 factor = factors[one.name] + (outside[one.name][t] if one.name in outside else 0)
                 modulated[one.name] = _sent(one, state, before, modulated[one.name], np.clip(factor, -127, 127))
-        now = {INPUT: given[t].astype(np.uint8), **{name: rows[t] for name, rows in spikes.items()}}
+        now = network.arriving(given[t].astype(np.uint8)) | {name: state.z for name, state in states.items()}
         for one in network.synapses:
             if one.name in plastics:
                 waiting[one.name] = plastics[one.name].arriving(now[one.source])
@@ -178,7 +192,8 @@ def learn(bundle: Bundle, given: np.ndarray, signals: Mapping[str, np.ndarray] |
             else:
                 waiting[one.name] = carry[one.name](now[one.source])
     potential = {name: state.v for name, state in states.items()}
-    return Learned(spikes, potential, *({name: getattr(one, what) for name, one in plastics.items()} for what in ("w", "t")))
+    weights, tags = ({name: getattr(one, what) for name, one in plastics.items()} for what in ("w", "t"))
+    return Learned(spikes, potential, weights, tags, read)
 
 
 def checked(bundle: Bundle, signals: Mapping[str, np.ndarray], steps: int, batch: int) -> dict[str, np.ndarray]:
@@ -211,4 +226,28 @@ def _sent(one: Population, state: emulator.State, before: np.ndarray, last: np.n
         y1 = rule.height * (np.abs(before.astype(np.int64) - (state.vth << 6)[:, None]) < rule.width << 6)
     else:
         y1 = np.minimum((last[0] * (4096 - rule.decay) >> 12) + rule.height * state.z.astype(np.int64), 127)
-    return np.stack([y1, np.maximum(-signal, 0), np.maximum(signal, 0)])
+    third = _third(rule, state.u, signal)
+    return np.stack([y1, np.maximum(-third, 0), np.maximum(third, 0)])
+
+
+def _third(rule: Modulation, u: np.ndarray, signal: np.ndarray) -> np.ndarray:
+    """The third factor of each neuron from what arrived and, where the rule says so, from its own current; see `schema.Modulation`."""
+    if rule.third == "arriving":
+        return signal
+    says = _sigmoid(rule.offset + ((u.astype(np.int64) >> 6) * rule.slope >> rule.shift))
+    error = (np.where(signal > 0, FINE, 0) - says) // (FINE // ONE)
+    if rule.third == "trigger":
+        error = np.sign(error) * (says * (FINE - says) >> 12) * (np.abs(error) > rule.least)
+    return error * (signal != 0)
+
+
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    """1024 times the sigmoid of x / 1024 by four straight lines, at most 0.019 off.
+
+    Source:
+        Amin, Curtis & Hayes-Gill 1997, doi:10.1049/ip-cds:19971587 (the lines; table not checked).
+    """
+    far = np.abs(x)
+    lines = (far >> 5) + 864, (far >> 3) + 640, (far >> 2) + 512
+    high = np.select([far >= 5 * FINE, far >= 2432, far >= FINE], [np.full_like(far, FINE), *lines[:2]], lines[2])
+    return np.where(x < 0, FINE - high, high)

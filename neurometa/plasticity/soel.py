@@ -22,9 +22,9 @@ class SOEL(NamedTuple):
     """Three factors, the third of each neuron's own: the sign of its error, wherever this is larger than a threshold.
 
     p_i[t] = exp(-1/tau) p_i[t-1] + (1 - exp(-1/tau)) z_i[t]
-    y_j[t] = 1 / (1 + exp(-sum_i w_ji p_i[t])),      e_j[t] = target_j - y_j[t]
+    y_j[t] = 1 / (1 + exp(-u_j[t])),   u_j[t] = sum_i w_ji p_i[t],   e_j[t] = target_j - y_j[t]
     M_j    = sign(e_j) where |e_j| > threshold, else 0
-    w_ji  <- w_ji + rate * M_j * y_j (1 - y_j) p_i   every `every` steps
+    w_ji  <- w_ji + rate * M_j[t-d] * y_j[t-d] (1 - y_j[t-d]) p_i[t]   every `every` steps, d being the `delay`
 
     An outer gradient reaches the threshold through a sigmoid in place of the jump; the sign counts as constant.
 
@@ -33,6 +33,10 @@ class SOEL(NamedTuple):
         rate, tau, threshold, scale: where their training begins.
         every: time steps between two updates.
         passes: how often the support set is shown.
+        delay: time steps from an error to the traces that it meets, as on a chip, where a neuron is told of its error when the next spikes
+            arrive. The window's last errors meet traces that run out behind it.
+        output: "trace": u as above, with the weights of now; or "membrane": what a neuron has, whose input came with the weights of then,
+            u_j[t] = exp(-1/tau) u_j[t-1] + (1 - exp(-1/tau)) sum_i w_ji[t] z_i[t].
     Source:
         Stewart et al. 2020, arXiv:2008.01151 (updates triggered by errors, with a surrogate derivative). Ternary error: Payvand et al.
         2020, arXiv:1910.06152 (number not checked). Both in our form, equation numbers not checked: a sigmoid readout where they have
@@ -46,6 +50,8 @@ class SOEL(NamedTuple):
     scale: float = 1.0
     every: int = 1
     passes: int = 5
+    delay: int = 0
+    output: str = "trace"
 
     @property
     def exact_graph(self) -> bool:
@@ -69,18 +75,22 @@ class SOEL(NamedTuple):
         targets = F.one_hot(support.y, self.ways).to(z)
         synapses = at_rest(z.new_zeros(self.ways, z.shape[2]))
         asked = z.new_zeros(())
+        nobody = z.new_zeros(self.ways)
         for example in [*range(z.shape[1])] * self.passes:
-            trace = z.new_zeros(z.shape[2])
-            for step in range(z.shape[0]):
-                trace = keep * trace + (1 - keep) * z[step, example]
+            trace, membrane, late = z.new_zeros(z.shape[2]), nobody, [(nobody, nobody)] * self.delay
+            for step in range(z.shape[0] + self.delay):
+                shown = step < z.shape[0]
+                trace = keep * trace + ((1 - keep) * z[step, example] if shown else 0)
+                if shown:
+                    membrane = keep * membrane + (1 - keep) * (synapses.weight @ z[step, example])
+                    y = torch.sigmoid(membrane if self.output == "membrane" else synapses.weight @ trace)
+                    third, triggered = _triggered(targets[example] - y, threshold)
+                    late.append((third * y * (1 - y), triggered))
+                told, who = late.pop(0)
                 if (step + 1) % self.every:
                     continue
-                y = torch.sigmoid(synapses.weight @ trace)
-                error = targets[example] - y
-                third, triggered = _triggered(error, threshold)
-                local = torch.outer(y * (1 - y), slow[RATE].exp() * trace)
-                synapses = modulated(synapses, local, third.unsqueeze(1))
-                asked = asked + triggered.detach().sum() * z.shape[2]
+                synapses = modulated(synapses, slow[RATE].exp() * trace.expand(self.ways, -1), told.unsqueeze(1))
+                asked = asked + who.detach().sum() * z.shape[2]
         fast = {f"{READOUT}.weight": slow[SCALE].exp() * synapses.weight}
         shown = z.new_tensor(float(self.passes * z.shape[0] * z.shape[1]))
         work = Work(asked, shown * z.shape[2], shown / self.every * self.ways)

@@ -10,8 +10,8 @@ from neurometa.errors import UserError
 from neurometa.export import lava
 from neurometa.export.bundle import Bundle, Input, Learning, Modulation, Network, Population, Readout, Synapses, check
 from neurometa.export.bundle.rule import Product, parse
-from neurometa.export.learning import Learned, learn
-from neurometa.export.loihi.rules import TOLD, pair_rule, sums
+from neurometa.export.learning import ONE, Learned, learn
+from neurometa.export.loihi.rules import pair_rule, sums
 from neurometa.plasticity.eprop import EProp
 from neurometa.plasticity.pairing import Pairing, paired, quiet
 from neurometa.plasticity.prototype import Prototype
@@ -226,7 +226,7 @@ def test_a_readout_rule_of_ours_moves_integer_weights_as_its_equation_says(name:
     rule, amplitude, decay, every = READOUT_RULES[name]
     scale = 64.0
     made = sums(rule, scale, steps=20, decay=decay)
-    assert made.told == TOLD
+    assert made.told == ONE
     bundle, spikes, signals = network(made.learning, Modulation("trace", "L"))
     spikes, signal = spikes[:200], signals["L"][:200]
     found = learn(bundle, spikes, {"L": signal})
@@ -235,7 +235,7 @@ def test_a_readout_rule_of_ours_moves_integer_weights_as_its_equation_says(name:
     for t, (z, third) in enumerate(zip(spikes[..., 0], signal[..., 0], strict=True)):
         p = decay * p + (1 - decay) * z
         if (t + 1) % every == 0:
-            expected += scale * amplitude * np.outer(third / TOLD, p)
+            expected += scale * amplitude * np.outer(third / ONE, p)
     assert np.abs(expected - start).max() > 5
     assert np.abs(found.weights["s"][0] - expected).mean() < 0.15 * np.abs(expected - start).max()
     assert np.corrcoef((found.weights["s"][0] - start).ravel(), (expected - start).ravel())[0, 1] > 0.9

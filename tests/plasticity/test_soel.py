@@ -11,10 +11,11 @@ from tests import oracles_rules
 from tests.small import LIVELY, Switches
 
 
-@pytest.mark.parametrize("every", [1, 3])
-def test_weights_and_number_of_updates_are_those_of_the_rule(every: int) -> None:
+@pytest.mark.parametrize("output", ["trace", "membrane"])
+@pytest.mark.parametrize(("every", "delay"), [(1, 0), (3, 0), (1, 1), (1, 3), (2, 2)])
+def test_weights_and_number_of_updates_are_those_of_the_rule(every: int, delay: int, output: str) -> None:
     network = averaged_last(mlp_network((1, 4, 4), (20,), neuron=LIVELY, steps=6))
-    rule = SOEL(3, rate=2.0, tau=3.0, threshold=0.35, every=every, passes=4)
+    rule = SOEL(3, rate=2.0, tau=3.0, threshold=0.35, every=every, passes=4, delay=delay, output=output)
     generator = torch.Generator().manual_seed(0)
     params = network.init(generator)
     slow = {**params, **rule.slow(network, params, generator)}
@@ -23,7 +24,7 @@ def test_weights_and_number_of_updates_are_those_of_the_rule(every: int) -> None
     z = network.run(slow, network.signal(known.x)).z["lif1"]
     assert float(z.sum()) > 50
     adapted = rule.adapt(network, slow, known)
-    expected, asked = oracles_rules.soel_walk(z.numpy(), known.y.numpy(), 3, 2.0, 3.0, 0.35, every, 4)
+    expected, asked = oracles_rules.soel_walk(z.numpy(), known.y.numpy(), 3, 2.0, 3.0, 0.35, every, 4, delay, output)
     np.testing.assert_allclose(adapted.fast["readout.weight"].numpy(), expected, rtol=1e-10, atol=1e-12)
     assert float(adapted.work.synaptic_updates) == asked * 20
     assert 0 < asked < 4 * 6 * 6 * 3 / every, "some errors are borne"

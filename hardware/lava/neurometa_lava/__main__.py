@@ -58,7 +58,7 @@ def _job(bundle, job: dict) -> dict:
         signals = {key.partition("/")[2]: file[key] for key in file.files if key.startswith("signal/")}
     if job.get("learn"):
         learned = learn(bundle, given, signals)
-        parts = {what: getattr(learned, what) for what in ("spikes", "potential", "weights", "tags")}
+        parts = {what: getattr(learned, what) for what in ("spikes", "potential", "weights", "tags", "read")}
         _save(pathlib.Path(job["out"]), {f"{what}/{name}": array for what, found in parts.items() for name, array in found.items()})
         return learned.timing
     played = play(bundle, given, timed=given.ndim == 3, arithmetic=job.get("arithmetic", "fixed"), stock=job.get("stock", False))

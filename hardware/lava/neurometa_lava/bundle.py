@@ -17,7 +17,8 @@ import numpy as np
 FORMAT, VERSION = "neurometa-loihi", 1
 WEIGHTS = {"mixed": (-256, 255), "excitatory": (0, 255), "inhibitory": (-255, 0)}
 NEURON = {"du": (0, 4095), "dv": (0, 4095), "vth": (0, 131071)}
-LIMITS = {"start": (1 - (1 << 23), (1 << 23) - 1), "bias_exp": (0, 7), "onset": (0, 4096), "interval": (0, 1 << 20), "exponent": (-8, 7), "bits": (1, 8), "stride": (1, 64), "padding": (0, 64), "pool": (1, 64)}
+LIMITS = {"start": (1 - (1 << 23), (1 << 23) - 1), "bias_exp": (0, 7), "onset": (0, 4096), "interval": (0, 1 << 20), "lines": (0, 1 << 16), "exponent": (-8, 7), "bits": (1, 8), "stride": (1, 64), "padding": (0, 64), "pool": (1, 64)}
+MODULATION = {"height": (0, 127), "width": (0, 131071), "decay": (0, 4095), "offset": (-(1 << 15), (1 << 15) - 1), "slope": (0, 4095), "shift": (0, 24), "least": (0, 64)}
 _LARGEST = 1 << 30
 
 
@@ -54,8 +55,15 @@ def read(folder: pathlib.Path) -> Bundle:
 
 
 def shapes(network: dict) -> dict:
-    """Shape of the input and of every population, by name."""
-    return {"input": tuple(network["input"]["shape"]), **{one["name"]: tuple(one["shape"]) for one in network["populations"]}}
+    """Shape of the input, of its further lines where it has some, and of every population, by name."""
+    lines = {"lines": (network["lines"],)} if network.get("lines") else {}
+    return {"input": tuple(network["input"]["shape"]), **lines, **{one["name"]: tuple(one["shape"]) for one in network["populations"]}}
+
+
+def arriving(network: dict, given: np.ndarray) -> dict:
+    """An input, of which the axis before the last is that of its spikes, by the names of its sources."""
+    size = math.prod(network["input"]["shape"])
+    return {"input": given[..., :size, :], **({"lines": given[..., size:, :]} if network.get("lines") else {})}
 
 
 def _load(folder: pathlib.Path, named: dict, kind: type) -> dict:
@@ -83,6 +91,7 @@ def _check(bundle: Bundle) -> None:
     network, sizes = bundle.network, shapes(bundle.network)
     if not 1 <= _whole(network["steps"], "steps") <= 1 << 20:
         raise Refused(f"bundle.json: steps = {network['steps']}, expected 1 to {1 << 20}")
+    _within(network.get("lines", 0), LIMITS["lines"], "lines")
     for one in network["populations"]:
         size = math.prod(one["shape"])
         for field in ("bias_exp", "onset", "start", "interval"):
@@ -93,6 +102,8 @@ def _check(bundle: Bundle) -> None:
                 _array(bundle, value, (size,), limits)
             else:
                 _within(value, limits, f"{one['name']}.{field}")
+        for field, limits in MODULATION.items():
+            _within((one.get("modulation") or {}).get(field, 0), limits, f"modulation.{field} of {one['name']}")
         if one.get("bias"):
             _array(bundle, one["bias"], (size,), (-4096, 4095))
     for one in network["synapses"]:

@@ -9,7 +9,7 @@ import typing
 import numpy as np
 
 from neurometa_lava import compat
-from neurometa_lava.bundle import Bundle, Refused, shapes
+from neurometa_lava.bundle import Bundle, Refused, arriving, shapes
 
 NEVER = 1 << 30
 """A reset interval longer than any window: LIFReset then resets once, at its offset."""
@@ -34,7 +34,7 @@ def play(bundle: Bundle, given: np.ndarray, *, timed: bool, arithmetic: str = "f
         stock: use Lava's own processes alone (RingBuffer, Dense, Sparse, LIFReset), one sample after another.
     """
     network = bundle.network
-    size = math.prod(network["input"]["shape"])
+    size = math.prod(network["input"]["shape"]) + network.get("lines", 0)
     if given.ndim != 2 + timed or given.shape[-2] != size or (timed and network["input"].get("kind") == "bias"):
         raise Refused(f"input of shape {given.shape} given, expected ({'steps, ' if timed else ''}{size}, batch)")
     if arithmetic == "float" and not bundle.floats:
@@ -70,15 +70,15 @@ def _together(bundle: Bundle, given: np.ndarray, steps: int, arithmetic: str) ->
             words = constants(bundle, one, given, batch, arithmetic)
             neurons[one["name"]] = RecordedLIF(**words)
             neurons[one["name"]].proc_params["keep"] = (steps, paths[one["name"]])
-        source = None
+        sources, rows = {}, arriving(network, given.astype(np.uint8))
         for one in network["synapses"]:
             if one.get("to") == "signal":
                 continue  # nothing learns here
             weights = (bundle.floats if arithmetic == "float" else bundle.arrays)[one["weight"]]
             between = BatchSynapses(weights=weights, shapes=(sizes[one["source"]], sizes[one["target"]]), batch=batch, about=one)
-            if one["source"] == "input" and source is None:
-                source = Source(spikes=given.astype(np.uint8))
-            (source if one["source"] == "input" else neurons[one["source"]]).s_out.connect(between.s_in)
+            if one["source"] in rows and one["source"] not in sources:
+                sources[one["source"]] = Source(spikes=rows[one["source"]])
+            {**neurons, **sources}[one["source"]].s_out.connect(between.s_in)
             between.a_out.connect(neurons[one["target"]].a_in)
         last = neurons[network["populations"][-1]["name"]]
         timing = run(last, steps, arithmetic)
@@ -103,7 +103,9 @@ def _one(bundle: Bundle, given: np.ndarray, steps: int, timed: bool, arithmetic:
     from neurometa_lava.unrolled import unrolled
 
     network, sizes = bundle.network, shapes(bundle.network)
-    neurons, sinks, source = {}, {}, None
+    neurons, sinks, sources = {}, {}, {}
+    kept = given if timed else np.repeat(given[None], steps, 0)
+    rows = arriving(network, kept[..., None]) if network["input"].get("kind") != "bias" else {}
     for one in network["populations"]:
         words = constants(bundle, one, given[:, None] if given.ndim == 1 else given, None, arithmetic)
         neurons[one["name"]] = LIFReset(**words)
@@ -119,10 +121,9 @@ def _one(bundle: Bundle, given: np.ndarray, steps: int, timed: bool, arithmetic:
             between = Sparse(weights=unrolled(weights, sizes[one["source"]], sizes[one["target"]], one), **words)
         else:
             between = Dense(weights=weights, **words)
-        if one["source"] == "input" and source is None:
-            rows = given.T if timed else np.repeat(given[:, None], steps, 1)
-            source = RingBuffer(data=rows.astype(float if arithmetic == "float" else np.int32))
-        (source if one["source"] == "input" else neurons[one["source"]]).s_out.connect(between.s_in)
+        if one["source"] in rows and one["source"] not in sources:
+            sources[one["source"]] = RingBuffer(data=rows[one["source"]][..., 0].T.astype(float if arithmetic == "float" else np.int32))
+        {**neurons, **sources}[one["source"]].s_out.connect(between.s_in)
         between.a_out.connect(neurons[one["target"]].a_in)
     last = neurons[network["populations"][-1]["name"]]
     kept = {}

@@ -7,7 +7,7 @@ import numpy as np
 
 from neurometa.errors import UserError
 from neurometa.export.bundle import rule
-from neurometa.export.bundle.schema import INPUT, Bundle, Network, Population, Synapses
+from neurometa.export.bundle.schema import INPUT, LINES, Bundle, Network, Population, Synapses
 
 RANGES = {"mixed": (-256, 255), "excitatory": (0, 255), "inhibitory": (-255, 0)}
 """Weights by sign mode."""
@@ -27,20 +27,17 @@ def check(bundle: Bundle) -> None:
     """
     network = bundle.network
     names = [one.name for one in (*network.populations, *network.synapses)]
-    twice = sorted({name for name in names if names.count(name) > 1 or name == INPUT})
+    twice = sorted({name for name in names if names.count(name) > 1 or name in (INPUT, LINES)})
     if twice:
         _refuse(f"the name {twice[0]} is given twice", "a name of its own for every population and all synapses")
     populations = {one.name: one for one in network.populations}
     _check_ends(network, populations)
     for one in network.populations:
         _check_population(bundle, one)
-        if one.interval and one.interval <= one.onset:
-            _refuse(f"{one.name} has the interval {one.interval} and the onset {one.onset}", "an interval that is longer than its onset")
     arriving = dict.fromkeys((*populations, *(f"signal of {name}" for name in populations)), 0)
     for one in network.synapses:
-        source = network.input.shape if one.source == INPUT else populations[one.source].shape
         arriving[one.target if one.to == "current" else f"signal of {one.target}"] += _check_synapses(
-            bundle, one, source, populations[one.target].shape
+            bundle, one, network.shapes[one.source], populations[one.target].shape
         )
     for name, largest in arriving.items():
         if largest > LARGEST_SUM:
@@ -57,7 +54,7 @@ def _refuse(given: str, expected: str) -> NoReturn:
 
 def _check_ends(network: Network, populations: dict[str, Population]) -> None:
     for one in network.synapses:
-        for end, known in (("source", {*populations, INPUT}), ("target", set(populations))):
+        for end, known in (("source", set(network.shapes)), ("target", set(populations))):
             if getattr(one, end) not in known:
                 _refuse(f"{one.name} has the {end} {getattr(one, end)}", f"one of {', '.join(sorted(known))}")
         if one.source == INPUT and network.input.kind == "bias":
@@ -72,6 +69,8 @@ def _check_ends(network: Network, populations: dict[str, Population]) -> None:
     if network.readout.population not in populations:
         _refuse(f"the readout is of {network.readout.population}", f"one of {', '.join(populations)}")
     if network.input.kind == "bias":
+        if network.lines:
+            _refuse(f"an input of kind bias has {network.lines} further lines", "an input of kind spikes")
         target = populations.get(network.input.target)
         if target is None or math.prod(target.shape) != math.prod(network.input.shape) or target.bias:
             _refuse(f"the input is the bias of {network.input.target!r}", "a population of its size without a bias of its own")

@@ -1,5 +1,6 @@
 """What a bundle says: populations, synapses between them, and where the answer is read; every number within what Loihi can hold."""
 
+import math
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Literal, NamedTuple
@@ -19,6 +20,9 @@ Tau = Annotated[float, Meta(ge=0, le=1e9)]
 
 INPUT = "input"
 """Name of what feeds the network."""
+
+LINES = "lines"
+"""Name of the further lines of the input, by which a host tells the chip more than what is shown: see `Network.lines`."""
 
 
 class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,8 +51,13 @@ class Modulation(_Strict, frozen=True):
         height: see y1; or what a spike adds to the trace, which saturates at 127.
         width: see y1, in units of the threshold.
         decay: of the trace, over 4096.
-        signal: name of the input that brings each neuron a signed third factor L, "" for none. What synapses bring whose `to` is "signal"
-            is added; the sum is clipped to -127..127, and y2 = max(0, -L), y3 = max(0, L).
+        signal: name of the input that brings each neuron a signed third factor, "" for none. What synapses bring whose `to` is "signal"
+            is added; the sum, clipped to -127..127, is s.
+        third: what L is; y2 = max(0, -L), y3 = max(0, L). "arriving": s. The others take from s what the neuron is to say, 1 where s > 0
+            and 0 where s < 0, and from its current u what it says, y = sigmoid(x) by four straight lines, with
+            1024 x = offset + (slope (u >> 6) >> shift); nothing is learnt where s = 0. "error": L = 64 ([s > 0] - y);
+            "trigger": L = 256 sign(e) y (1 - y) where 64 |e| > least, e being that error, else 0.
+        offset, slope, shift, least: see there.
     """
 
     y1: Literal["surrogate", "trace"]
@@ -56,6 +65,11 @@ class Modulation(_Strict, frozen=True):
     height: Impulse = 1
     width: Threshold = 0
     decay: Decay = 0
+    third: Literal["arriving", "error", "trigger"] = "arriving"
+    offset: Annotated[int, Meta(ge=-(1 << 15), lt=1 << 15)] = 0
+    slope: Decay = 0
+    shift: Annotated[int, Meta(ge=0, le=24)] = 0
+    least: Annotated[int, Meta(ge=0, le=64)] = 0
 
 
 class Population(_Strict, frozen=True):
@@ -69,7 +83,7 @@ class Population(_Strict, frozen=True):
         bias: name of an array of mantissas (13 bits, signed), "" for none.
         bias_exp: exponent of the bias.
         onset: time step, counted from 0, before which the state is set to zero: when the first input arrives here.
-        interval: it is set to zero again every so many steps after that, 0 for never: the next example begins.
+        interval: it is set to zero every so many steps before and after that too, 0 for never: the next example begins.
         modulation: what the neurons send to rules with a third factor, None for nothing.
         start: potential at the very beginning; far below zero, it keeps a bias from making spikes before the onset.
     """
@@ -89,7 +103,7 @@ class Population(_Strict, frozen=True):
     def rests(self, step: int) -> bool:
         """Whether the state is set to zero before this step."""
         since = step - self.onset
-        return since == 0 or (self.interval > 0 and since > 0 and since % self.interval == 0)
+        return since % self.interval == 0 if self.interval else since == 0
 
 
 class Learning(_Strict, frozen=True):
@@ -123,7 +137,7 @@ class Synapses(_Strict, frozen=True):
 
     Attributes:
         name: of the synapses.
-        source: a population, or "input".
+        source: a population, "input", or "lines".
         target: a population.
         weight: name of an array, (post, pre) of dense synapses, (post, pre, kernel, kernel) of a convolution.
         kind: "dense" or "conv".
@@ -173,6 +187,7 @@ class Network(_Strict, frozen=True):
         steps: time steps of one window, the latency of the layers included.
         input, populations, synapses, readout: see there.
         scales: by population, integer potentials over float ones, for people and reports.
+        lines: how many lines of spikes the input has beside those of its shape, behind them: teachers, or what keeps neurons silent.
     """
 
     name: str
@@ -182,6 +197,18 @@ class Network(_Strict, frozen=True):
     synapses: Annotated[tuple[Synapses, ...], Meta(max_length=4096)]
     readout: Readout
     scales: dict[str, float] = {}
+    lines: Annotated[int, Meta(ge=0, le=1 << 16)] = 0
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of everything that synapses can come from."""
+        lines: dict[str, tuple[int, ...]] = {LINES: (self.lines,)} if self.lines else {}
+        return {INPUT: self.input.shape, **lines, **{one.name: one.shape for one in self.populations}}
+
+    def arriving(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """An input (..., n, batch) by the names of its sources."""
+        n = math.prod(self.input.shape)
+        return {INPUT: rows[..., :n, :], LINES: rows[..., n:, :]} if self.lines else {INPUT: rows}
 
 
 class Bundle(NamedTuple):

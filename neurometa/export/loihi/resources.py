@@ -9,7 +9,6 @@ from neurometa.chips.card import Card
 from neurometa.chips.placement import Population, place
 from neurometa.errors import UserError
 from neurometa.export.bundle import Bundle, Synapses
-from neurometa.export.bundle.schema import INPUT
 
 LIMITS = ("cores", "neurons_per_core", "synapse_bytes_per_core", "axons_in_per_core", "axons_out_per_core", "weight_bits")
 
@@ -23,7 +22,7 @@ def resources(bundle: Bundle, card: Card) -> dict[str, Any]:
     Returns:
         Plain data: totals, one entry a population, the fullest core, the card's limits, and whether all fits (if not, why).
     """
-    shapes = {INPUT: bundle.network.input.shape, **{one.name: one.shape for one in bundle.network.populations}}
+    shapes = bundle.network.shapes
     bits = card.limit("weight_bits") or 8
     layers = []
     for one in bundle.network.populations:

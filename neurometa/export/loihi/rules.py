@@ -7,6 +7,7 @@ from typing import NamedTuple, NoReturn
 from neurometa.core.network import READOUT
 from neurometa.errors import UserError
 from neurometa.export.bundle import Learning
+from neurometa.export.learning import ONE
 from neurometa.plasticity.base import Plasticity
 from neurometa.plasticity.eprop import EProp
 from neurometa.plasticity.pairing import Pairing
@@ -19,9 +20,6 @@ IMPULSES = range(16, 33)
 
 CLOSE = 0.02
 """Largest relative error of an amplitude."""
-
-TOLD = 64
-"""Third factor of a chip that stands for 1, so that errors beyond 1 still fit 7 bits."""
 
 TAU = 0.05
 """Time constant of a trace that forgets at once, as the chip's model takes it: exp(-1 / TAU) is nothing."""
@@ -46,7 +44,8 @@ def sums(rule: Plasticity, scale: float, steps: int = 1, decay: float = 0.0, see
 
     stdp     see `pair_rule`
     soel     dw = rate M y (1 - y) p every `every` steps        L = M y (1 - y), of the neuron
-    eprop    dw = -rate / steps (dE/dy)[t] p[t] every step      L = -dE/dy, the target less what is said, of the neuron
+    eprop    dw = rate / steps L[t] p[t] every step             L = -dE/dy, the target less what is said, of the neuron (times `ways`
+                                                                where the loss is)
 
     p is the presynaptic trace, decay p + (1 - decay) z.
 
@@ -70,7 +69,7 @@ def sums(rule: Plasticity, scale: float, steps: int = 1, decay: float = 0.0, see
         return _three(rule.rate * scale, math.exp(-1 / rule.tau), every, "sign of the error where it triggers, times y (1 - y)", seed)
     if isinstance(rule, EProp):
         _refuse_eprop(rule)
-        return _three(rule.rate * scale / steps, decay, 0, "target less output, of the readout neuron", seed)
+        return _three(rule.rate * (rule.ways or 1) * scale / steps, decay, 0, "target less output, of the readout neuron", seed)
     if isinstance(rule, RewardModulated):
         local = "factors of one synapse and its two neurons: p_j is normalised over all neurons, x_i by the length of all features"
         _unfit("reward's eligibility (a_j - p_j) x_i", local)
@@ -95,13 +94,13 @@ def _refuse_eprop(rule: EProp) -> None:
 
 
 def _three(amplitude: float, decay: float, every: int, third: str, seed: int) -> Sums:
-    """dw = amplitude L/TOLD p every 2**every steps; p is x1 (1 - decay) / impulse, and a product of two traces loses 3 bits."""
-    number, impulse = _number("rate", 8 * amplitude * (1 - decay) / TOLD, top=5)
+    """dw = amplitude L/ONE p every 2**every steps; p is x1 (1 - decay) / impulse, and a product of two traces loses 3 bits."""
+    number, impulse = _number("rate", 8 * amplitude * (1 - decay) / ONE, top=5)
     if number is None:
         _unfit("a rate of 0", "one that moves weights")
     m, e = number
     dw = f"{m}*2^{e}*u{every}*x1*y3 - {m}*2^{e}*u{every}*x1*y2"
-    return Sums(Learning(dw, "", impulse, -1 / math.log(decay) if decay else TAU, seed=seed), TOLD, third)
+    return Sums(Learning(dw, "", impulse, -1 / math.log(decay) if decay else TAU, seed=seed), ONE, third)
 
 
 def pair_rule(rule: Pairing, scale: float, seed: int = 1) -> Learning:

@@ -8,6 +8,8 @@ from lava.magma.core.process.variable import Var
 from lava.proc.lif.models import PyLifResetModelBitAcc
 from lava.proc.lif.process import LIFReset
 
+from neurometa_lava.processes.recorded import keep
+
 
 class ModulatedLIF(LIFReset):
     """LIFReset with third factors; integers only.
@@ -56,14 +58,29 @@ class ModulatedFixed(PyLifResetModelBitAcc):
         else:
             kept = (self.y1.astype(np.int64) * (4096 - rule.get("decay", 0))) >> 12
             self.y1 = np.minimum(kept + rule.get("height", 1) * spikes, 127).astype(np.int32)
+        signal = third(rule, np.array(self.u, dtype=np.int64), signal)
         self.s_out_bap.send(spikes)
         self.s_out_y1.send(self.y1)
         self.s_out_y2.send(np.maximum(-signal, 0).astype(np.int32))
         self.s_out_y3.send(np.maximum(signal, 0).astype(np.int32))
         self.s_out.send(spikes)
-        if self.time_step == 1:
-            self._rows = []
-        self._rows.append(np.packbits(spikes))
-        steps, path = self.proc_params["keep"]
-        if self.time_step == steps:
-            np.savez(path, spikes=np.array(self._rows), potential=np.array(self.v))
+        keep(self, spikes)
+
+
+def third(rule, u, signal):
+    """The third factor: what arrived, or the error of what a neuron says by its current u, see `modulation` in neurometa's docs/loihi.md."""
+    kind = rule.get("third", "arriving")
+    if kind == "arriving":
+        return signal
+    says = sigmoid(rule.get("offset", 0) + ((u >> 6) * rule.get("slope", 0) >> rule.get("shift", 0)))
+    error = (np.where(signal > 0, 1024, 0) - says) // 16
+    if kind == "trigger":
+        error = np.sign(error) * (says * (1024 - says) >> 12) * (np.abs(error) > rule.get("least", 0))
+    return error * (signal != 0)
+
+
+def sigmoid(x):
+    """1024 times the sigmoid of x / 1024, by the straight lines of Amin, Curtis & Hayes-Gill 1997."""
+    far = np.abs(x)
+    high = np.where(far < 1024, 512 + (far >> 2), np.where(far < 2432, 640 + (far >> 3), np.where(far < 5120, 864 + (far >> 5), 1024)))
+    return np.where(x < 0, 1024 - high, high)

@@ -7,7 +7,10 @@ from lava.proc.lif.process import LIFReset
 
 
 class RecordedLIF(LIFReset):
-    """LIFReset whose `keep` is (steps, path): after so many steps spikes, packed, and potential go to that .npz file."""
+    """LIFReset whose `keep` is (steps, path): after so many steps spikes, packed, and potential go to that .npz file.
+
+    With `watch` among its `proc_params` the potentials of all steps go there too.
+    """
 
 
 class _Keeps(PyLoihiProcessModel):
@@ -19,12 +22,19 @@ class _Keeps(PyLoihiProcessModel):
         self.s_out.send = lambda spikes: (kept.append(np.array(spikes, dtype=bool)), send(spikes))
         super().run_spk()
         port.send = send
-        if self.time_step == 1:
-            self._rows = []
-        self._rows.append(np.packbits(kept[0]))
-        steps, path = self.proc_params["keep"]
-        if self.time_step == steps:
-            np.savez(path, spikes=np.array(self._rows), potential=np.array(self.v))
+        keep(self, kept[0])
+
+
+def keep(model, spikes):
+    """Note a step's spikes and, where it is watched, potentials of a model; write everything after the last step."""
+    if model.time_step == 1:
+        model._rows, model._read = [], []
+    model._rows.append(np.packbits(spikes))
+    if model.proc_params.get("watch"):
+        model._read.append(np.array(model.v))
+    steps, path = model.proc_params["keep"]
+    if model.time_step == steps:
+        np.savez(path, spikes=np.array(model._rows), potential=np.array(model.v), read=np.array(model._read))
 
 
 class RecordedFixed(_Keeps, PyLifResetModelBitAcc):
