@@ -282,7 +282,7 @@ def lava(
 ) -> None:
     """Make the environment in which Intel's Lava runs, or say whether it works.
 
-    It is looked for where $NEUROMETA_LAVA says, then in hardware/lava/.venv of a checkout.
+    It is looked for where $NEUROMETA_LAVA says, then in hardware/lava/.venv of a checkout, then in ~/.cache/neurometa/lava.
     """
     from neurometa.export import lava, lava_install
 

@@ -6,8 +6,10 @@ Written from Bellec et al. 2020, doi:10.1038/s41467-020-17236-y, and the authors
     eps_v[t] = decay r[t-1] eps_v[t-1] + x_i[t]     r = 1 - z_j with hard reset, else 1; with a synaptic current its trace comes in for x_i
     eps_a[t] = (rho - beta psi[t-1]) eps_a[t-1] + psi[t-1] eps_v[t-1]      (before the step's own spike: a[t] = rho a[t-1] + z[t-1])
     e[t]     = psi[t] (eps_v[t] - beta eps_a[t])
-    ebar[t]  = kappa ebar[t-1] + (1 - kappa) e[t]
-    grad     = sum over t of L_j[t] ebar_ji[t],     L_j[t] = sum over k of B_kj (softmax(y[t]) - onehot)_k / (T examples)
+    ebar[t]  = kappa ebar[t-1] + (1 - kappa) e[t]            or, of a running mean, the mean of that over the steps 1..t
+    grad     = sum over t >= d of L_j[t-d] ebar_ji[t],     L_j[t] = sum over k of B_kj (softmax(y[t]) - onehot)_k / (T examples)
+
+with d the steps that a signal is under way; a readout's trace is its filtered input in place of ebar.
 """
 
 from typing import NamedTuple
@@ -49,7 +51,15 @@ class Gradient(NamedTuple):
 
 
 def eprop(
-    x: Array, layers: list[Layer], readout: tuple[Array, Array], kappa: float, labels: Array, adaptive: bool = True
+    x: Array,
+    layers: list[Layer],
+    readout: tuple[Array, Array],
+    kappa: float,
+    labels: Array,
+    adaptive: bool = True,
+    delay: int = 0,
+    running: bool = False,
+    told: list[Array] | None = None,
 ) -> tuple[list[Gradient], Gradient, float]:
     """Run a stack over every example, online.
 
@@ -60,6 +70,9 @@ def eprop(
         kappa: decay of the readout's filter.
         labels: class of each example.
         adaptive: whether traces know of the adaptation.
+        delay: steps between a signal and the traces that it meets.
+        running: whether the output is the mean of what was said so far.
+        told: L of each layer in place of the broadcast error, (time, examples, post).
     Returns:
         The gradients of the layers, that of the readout, and the number of spikes.
     """
@@ -70,25 +83,35 @@ def eprop(
     for b in range(examples):
         cells = [_Synapses(layer, adaptive) for layer in layers]
         u = np.zeros(readout[0].shape[1])
+        heard = np.zeros_like(u)  # sums of u and of each ebar over the steps so far
+        sums = [np.zeros_like(cell.ebar) for cell in cells]
+        errors: list[Array] = []
         for t in range(steps):
             sent = x[t, b]
             for cell in cells:
                 sent = cell.step(sent, kappa)
                 spikes += sent.sum()
             u = kappa * u + (1 - kappa) * sent
-            y = readout[0] @ u + readout[1]
+            heard += u
+            for total, cell in zip(sums, cells, strict=True):
+                total += cell.ebar
+            y = readout[0] @ (heard / (t + 1) if running else u) + readout[1]
             p = np.exp(y - y.max())
             error = p / p.sum()
             error[labels[b]] -= 1
-            error /= steps * examples
-            out.weight[:] += np.outer(error, u)
-            out.bias[:] += error
-            for layer, cell, g in zip(layers, cells, found, strict=True):
-                signal = layer.feedback.T @ error
+            errors.append(error / (steps * examples))
+            if t < delay:
+                continue
+            arrived = errors[t - delay]
+            out.weight[:] += np.outer(arrived, heard / (t + 1) if running else u)
+            out.bias[:] += arrived
+            for i, (layer, cell, g) in enumerate(zip(layers, cells, found, strict=True)):
+                signal = layer.feedback.T @ arrived if told is None else told[i][t - delay, b]
+                trace = sums[i] / (t + 1) if running else cell.ebar
                 n = layer.weight.shape[1]
-                g.weight[:] += signal[:, None] * cell.ebar[:, :n]
-                g.bias[:] += signal * cell.ebar[:, n]
-                g.recurrent[:] += signal[:, None] * cell.ebar[:, n + 1 :]
+                g.weight[:] += signal[:, None] * trace[:, :n]
+                g.bias[:] += signal * trace[:, n]
+                g.recurrent[:] += signal[:, None] * trace[:, n + 1 :]
     return found, out, spikes
 
 

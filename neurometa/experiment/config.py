@@ -339,6 +339,7 @@ class EProp(_Strict, frozen=True, tag="eprop", tag_field="kind"):
     generator: Count = 64
     output: Literal["membrane", "running-mean", "time-mean"] = "membrane"
     trace: Literal["exact", "plain", "membrane"] = "exact"
+    signal_delay: Annotated[int, Meta(ge=0)] = 0
     examples: Literal["batch", "single"] = "batch"
     chunk: Annotated[int, Meta(ge=0)] = 0
     updates: Literal["end", "online"] = "end"

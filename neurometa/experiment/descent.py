@@ -43,7 +43,7 @@ def descending(rule: config.BPTT | config.EProp, net: Network, ways: int) -> Pla
     built = eprop.EProp(
         rule.steps, rule.rate, rule.rates, rule.hidden_rate, rule.fast, written, rule.feedback, rule.output, rule.trace, rule.examples,
         rule.chunk, rule.updates == "online", rule.truncate == "traces", rule.target_rate, rule.regularisation,
-        generator.Generator(rule.generator), columns,
+        generator.Generator(rule.generator), columns, rule.signal_delay,
     )  # fmt: skip
     built.refuse(net)
     return built

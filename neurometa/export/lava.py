@@ -22,8 +22,11 @@ VARIABLE = "NEUROMETA_LAVA"
 GRACE_S = 5.0
 """A worker ends itself when its time is up; after so much longer it is killed."""
 
-SOURCE = Path(__file__).resolve().parents[2] / "hardware" / "lava"
-"""The distribution neurometa-lava, beside a checkout of neurometa."""
+CHECKOUT = Path(__file__).resolve().parents[2] / "hardware" / "lava"
+"""The distribution neurometa-lava in a checkout of neurometa; beside an installed package there is no such folder."""
+
+SOURCE = CHECKOUT if CHECKOUT.is_dir() else Path(__file__).resolve().parents[1] / "_lava"
+"""Its sources: the checkout's, else those that the wheel brought along (setup.py puts them there)."""
 
 CACHE = Path.home() / ".cache" / "neurometa" / "lava"
 
@@ -55,7 +58,7 @@ class LavaPlayed(NamedTuple):
 def interpreter() -> Path | None:
     """The Python of the Lava environment: $NEUROMETA_LAVA, a checkout's hardware/lava/.venv, ~/.cache/neurometa/lava; None for none."""
     named = os.environ.get(VARIABLE)
-    for place in [Path(named)] if named else [SOURCE / ".venv", CACHE]:
+    for place in [Path(named)] if named else [CHECKOUT / ".venv", CACHE]:
         python = place if place.is_file() else place / "bin" / "python"
         if python.is_file():
             return python

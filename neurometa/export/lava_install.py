@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from neurometa.errors import UserError
-from neurometa.export.lava import CACHE, SOURCE
+from neurometa.export.lava import CACHE, CHECKOUT, SOURCE
 
 LAVA = "lava-nc==0.10.0"
 NEEDS = ("asteval>=0.9.31,<0.10", "networkx<=2.8.7", "scikit-learn", "scipy", "numpy")
@@ -29,13 +29,15 @@ def install(say: Callable[[str], None], python: Path | None = None, timeout_s: f
         UserError: no Python fits, neurometa-lava is not there, or a step failed.
     """
     if not SOURCE.is_dir():
-        raise UserError(f"{SOURCE} does not exist: neurometa-lava is a part of neurometa's repository; run this in a checkout of it")
+        raise UserError(
+            f"{SOURCE} does not exist, expected neurometa-lava's sources there: install neurometa again, or run from a checkout"
+        )
     chosen = python or next(_candidates(), None)
     version = chosen and _version(chosen)
     if chosen is None or version not in ("3.10", "3.11"):
         given = f"{chosen} is Python {version}" if chosen else "no Python 3.10 found on PATH, under pyenv or of uv"
         raise UserError(f"{given}: Lava needs 3.10 (or 3.11, by a recipe); install one, such as by `uv python install 3.10`, or name it")
-    place = SOURCE / ".venv" if SOURCE.is_dir() else CACHE
+    place = CHECKOUT / ".venv" if CHECKOUT.is_dir() else CACHE  # never among the packages that pip installed
     say(f"making the Lava environment in {place} with Python {version} (about half a minute)")
     _step([str(chosen), "-m", "venv", "--clear", str(place)], timeout_s)
     made = place / "bin" / "python"

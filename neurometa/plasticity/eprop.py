@@ -22,12 +22,12 @@ PREFIX = "eprop"
 class EProp(NamedTuple):
     """Learn from local eligibility and a broadcast learning signal.
 
-    dE/dw_ji = sum over t of L_j[t] e_ji[t],   w <- w - rate * dE/dw,   `steps` times
+    dE/dw_ji = sum over t >= d of L_j[t-d] e_ji[t],   w <- w - rate * dE/dw,   `steps` times
 
-    e_ji[t] = dz_j[t]/dw_ji with all other spikes held constant; L_j[t] = dE/dz_j[t] along the readout alone. E is the mean over time
-    of the loss of the output at t. Computed with the sums exchanged: the signal goes back through each neuron's own membrane
-    (`core.adjoint`), which costs O(neurons) a step and not O(synapses), and what arrives at its current meets the presynaptic
-    spikes in one product. Equal to rounding.
+    e_ji[t] = dz_j[t]/dw_ji with all other spikes held constant; L_j[t] = dE/dz_j[t] along the readout alone. E is the mean over time of the
+    loss of the output at t; d is `signal_delay`. Computed with the sums exchanged: the signal goes back through each neuron's own membrane
+    (`core.adjoint`), which costs O(neurons) a step and not O(synapses), and what arrives at its current meets the presynaptic spikes in one
+    product. Equal to rounding.
 
     Attributes:
         steps: passes over the support set.
@@ -46,6 +46,9 @@ class EProp(NamedTuple):
         truncate: hold traces constant in the outer gradient, which then passes through the learning signals alone.
         target_rate, regularisation: firing rate to be held over the whole window (a signal that knows later steps), and how strongly.
         columns: of weights of which not all synapses move, those that do.
+        signal_delay: d, steps that a learning signal is under way before it meets the traces of hidden and of readout synapses, as along
+            real wires. The signals of the last d steps of a window never arrive: with d >= the window nothing is learnt. What holds
+            firing rates is the neuron's own and is not delayed.
     Source:
         Bellec et al. 2020, doi:10.1038/s41467-020-17236-y: equation 1 (dE/dW_ji = sum_t dE/dz_j[t] e_ji[t], as the authors' code cites it),
         13 (e = dz/dh eps), 14 (eps[t] = dh[t]/dh[t-1] eps[t-1] + dh[t]/dW, as the caption of figure 6 cites it), 22 and 23 (LIF), 24 and 25
@@ -69,6 +72,7 @@ class EProp(NamedTuple):
     regularisation: float = 0.0
     generator: Generator = Generator()
     columns: tuple[step_size.Columns, ...] = ()
+    signal_delay: int = 0
 
     @property
     def exact_graph(self) -> bool:
@@ -151,7 +155,7 @@ class EProp(NamedTuple):
         x = network.signal(support.x)
         held = taken.stages[0].population.steps
         values = x.values if x.timed else x.values.expand(held, *x.values.shape)
-        progress, total = online.Progress(len(values), 0, (), None), {name: torch.zeros_like(value) for name, value in fast.items()}
+        progress, total = online.Progress(len(values), 0, (), None, None), {name: torch.zeros_like(value) for name, value in fast.items()}
         spikes, work = values.new_zeros(()), torch.zeros(3)
         for part in values.split(self.chunk):
             found, progress = online.chunk(self, taken, still, fast, part, support.y, progress)

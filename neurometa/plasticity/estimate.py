@@ -64,6 +64,11 @@ class Rule(Protocol):
         """Whether weights move after each chunk."""
         ...
 
+    @property
+    def signal_delay(self) -> int:
+        """Steps between a learning signal and the traces that it meets."""
+        ...
+
     def traced(self, neuron: Any, fields: Any) -> tuple[Any, Any]:
         """A population as its traces see it."""
         ...

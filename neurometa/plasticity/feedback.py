@@ -48,6 +48,23 @@ def undelayed(sent: Tensor | Broadcast, stage: Stage) -> Tensor | Broadcast:
     return torch.cat([sent[1:], torch.zeros_like(sent[:1])]) if stage.population.delay else sent
 
 
+def arriving(signal: Tensor, delay: int, under_way: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+    """What arrives at each step of a signal that is `delay` steps under way: signal[t - delay], and nothing before the first.
+
+    Args:
+        signal: as it leaves, (time, ...).
+        delay: in steps.
+        under_way: what left before `signal` and did not arrive, (delay, ...); None for nothing.
+    Returns:
+        The same shape as `signal`, and what is under way behind it.
+    """
+    if delay == 0:
+        return signal, None
+    before = signal.new_zeros(delay, *signal.shape[1:]) if under_way is None else under_way
+    both = torch.cat([before, signal])
+    return both[: len(signal)], both[len(signal) :]
+
+
 def towards(z: Tensor, target: float, strength: float) -> Tensor:
     """Signal that holds firing rates at a target.
 

@@ -6,6 +6,7 @@ from neurometa.core.neuron import ALIF
 from neurometa.errors import UserError
 from neurometa.plasticity import chunks
 from neurometa.plasticity.estimate import Rule
+from neurometa.plasticity.outputs import CAUSAL
 from neurometa.plasticity.stages import Parts
 from neurometa.types import Params
 
@@ -19,7 +20,7 @@ def refuse(rule: Rule, taken: Parts, names: Params) -> None:
         names: the weights that would be fast.
     Raises:
         UserError: a neuron without known eligibility, symmetric feedback to a population that the readout does not see, a trace without
-            adaptation where none adapts, or chunks of what has to be looked at whole.
+            adaptation where none adapts, a delay that is negative or of an offline signal, or chunks of what has to be looked at whole.
     """
     for stage in taken.stages:
         kind, learns = stage.population.neuron, [name for name in names if stage.owns(name)]
@@ -33,6 +34,13 @@ def refuse(rule: Rule, taken: Parts, names: Params) -> None:
             )
     if rule.trace == "membrane" and not any(isinstance(stage.population.neuron, ALIF) for stage in taken.stages):
         raise UserError("rule eprop with trace membrane given, which leaves out adaptation: neurons ALIF expected; choose trace exact")
+    if rule.signal_delay < 0:
+        raise UserError(f"rule eprop with signal_delay {rule.signal_delay} given, expected 0 or more steps")
+    if rule.signal_delay and rule.output not in CAUSAL:
+        raise UserError(
+            f"rule eprop with signal_delay {rule.signal_delay} and output {rule.output} given, whose error is known when the window "
+            f"is over: choose signal_delay 0, or output {' or '.join(CAUSAL)}"
+        )
     if rule.online and not rule.chunk:
         raise UserError("rule eprop with updates online and chunk 0 given: say after how many steps weights move with chunk, such as 50")
     if rule.chunk:

@@ -23,12 +23,14 @@ class Progress(NamedTuple):
         done: steps that were run.
         memories: of each population, in order; none before the first chunk.
         u: the readout's filter, (batch, n).
+        under_way: errors that did not arrive yet, (`signal_delay`, batch, out).
     """
 
     steps: int
     done: int
     memories: tuple[Memory, ...]
     u: Tensor | None
+    under_way: Tensor | None
 
 
 def chunk(rule: Rule, taken: Parts, still: Params, fast: Params, x: Tensor, y: Tensor, so_far: Progress) -> tuple[Found, Progress]:
@@ -55,6 +57,7 @@ def chunk(rule: Rule, taken: Parts, still: Params, fast: Params, x: Tensor, y: T
     moving = {name: value for name, value in fast.items() if any(name.startswith(f"{layer}.") for layer, _ in layers)}
     output, pull = torch.func.vjp(lambda w, values: chained(layers, {**still, **w}, Signal(values, True)).values, moving, u)  # type: ignore[misc]
     error = outputs.error(output, y, outputs.Window(so_far.steps, average.last, so_far.done), rule.ways or 1)
+    error, under_way = feedback.arriving(error, min(rule.signal_delay, so_far.steps), so_far.under_way)
     weights, to_u = pull(error)
     if rule.truncate:
         constant = detached(still)
@@ -68,7 +71,7 @@ def chunk(rule: Rule, taken: Parts, still: Params, fast: Params, x: Tensor, y: T
         memories.append(Memory({name: value[-1] for name, value in one.fields._asdict().items()}, traces))
     spikes = estimate.spikes([one.fields.z for one in passed])
     done = estimate.work(fast, [(stage, one.fields.z) for stage, one in zip(taken.stages, passed, strict=True)], output)
-    return Found(weights, {}, spikes, done), Progress(so_far.steps, so_far.done + len(x), tuple(memories), u[-1])
+    return Found(weights, {}, spikes, done), Progress(so_far.steps, so_far.done + len(x), tuple(memories), u[-1], under_way)
 
 
 def _learnt(rule: Rule, stage: Stage, one: chunks.Passed, still: Params, to_u: Tensor, error: Tensor, kappa: float, memory: Memory | None):

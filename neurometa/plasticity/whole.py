@@ -28,6 +28,8 @@ def gradient(rule: Rule, network: Network, taken: Parts, still: Params, fast: Pa
     said = outputs.spoken(taken.readout, rule.output, still, fast, shown[-1], x, rule.truncate)
     window = outputs.Window(len(shown[-1].fields.z), estimate.average(taken).last)
     error = outputs.error(said.output, support.y, window, rule.ways or 1)
+    delay = min(rule.signal_delay, window.steps)
+    error, _ = feedback.arriving(error, delay)
     weights, sent = said.pull(error)
     back = said.back(error) if rule.feedback in ("random", "learnt") else None
     told = {}
@@ -37,7 +39,7 @@ def gradient(rule: Rule, network: Network, taken: Parts, still: Params, fast: Pa
         if not any(one.stage.owns(name) for name in fast):
             continue
         if one.stage.name in told:
-            signal = told[one.stage.name].reshape(one.fields.z.shape)
+            signal = feedback.arriving(told[one.stage.name].reshape(one.fields.z.shape), delay)[0]
         elif back is None:
             signal = feedback.undelayed(sent, one.stage)
         else:

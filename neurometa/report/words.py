@@ -120,6 +120,8 @@ def plasticity(run: Reading) -> str:
     if kind == "eprop":
         shown = "one after another" if rule.get("examples") == "single" else "together"
         said = f"takes {count(rule.get('steps', 0), 'step')} of e-prop on the examples, {shown}, with {rule.get('feedback')} feedback"
+        late = rule.get("signal_delay")
+        said += f", which arrives {count(late, 'step')} late" if late else ""
         return said + ("; in training its traces counted as constant" if rule.get("truncate") == "traces" else "")
     return f"follows the rule {kind!r}"
 

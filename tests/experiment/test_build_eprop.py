@@ -22,11 +22,11 @@ def test_every_field_reaches_the_rule() -> None:
         plasticity={
             "kind": "eprop", "steps": 3, "rate": 0.2, "hidden_rate": 0.5, "rates": "learnt", "fast": ["linear2.*", "readout.*"],
             "head": "zero", "feedback": "learnt", "output": "running-mean", "trace": "plain", "examples": "single",
-            "truncate": "traces", "regularisation": 0.1, "target_rate": 0.3, "generator": 9,
+            "truncate": "traces", "regularisation": 0.1, "target_rate": 0.3, "generator": 9, "signal_delay": 2,
         }
     ).plasticity  # fmt: skip
     expected = EProp(3, 0.2, "learnt", 0.5, ("linear2.*", "readout.*"), 5, "learnt", "running-mean", "plain", "single", truncate=True)
-    expected = expected._replace(regularisation=0.1, target_rate=0.3, generator=expected.generator._replace(neurons=9))
+    expected = expected._replace(regularisation=0.1, target_rate=0.3, generator=expected.generator._replace(neurons=9), signal_delay=2)
     assert rule == expected
 
 
@@ -44,6 +44,8 @@ def test_a_range_of_inputs_reaches_the_rule(kind: str) -> None:
         ({"plasticity": {"kind": "eprop", "feedback": "random", "trace": "membrane"}}, "neurons ALIF expected"),
         ({"plasticity": {"kind": "eprop", "feedback": "random", "updates": "online"}}, "say after how many steps"),
         ({"plasticity": {"kind": "eprop", "feedback": "random", "chunk": 2, "output": "time-mean"}}, "look at the whole window"),
+        ({"plasticity": {"kind": "eprop", "signal_delay": -1}}, "signal_delay"),
+        ({"plasticity": {"kind": "eprop", "feedback": "random", "signal_delay": 2, "output": "time-mean"}}, "choose signal_delay 0, or"),
         ({"plasticity": {"kind": "eprop", "feedback": "generator", "chunk": 2}}, "feedback generator given"),
         (
             {"plasticity": {"kind": "eprop", "feedback": "random", "chunk": 2}, "network": {**SMALL, "normalise": True}},
