@@ -403,7 +403,7 @@ class SOEL(_Strict, frozen=True, tag="soel", tag_field="kind"):
 
     passes: Count = 5
     every: Count = 1
-    delay: Annotated[int, Meta(ge=0)] = 0
+    signal_delay: Annotated[int, Meta(ge=0)] = 0
     output: Literal["trace", "membrane"] = "trace"
     rate: Positive = 1.0
     tau: Positive = 4.0

@@ -24,7 +24,7 @@ def local(rule: Local, ways: int) -> Plasticity:
     if isinstance(rule, config.STDP):
         return _stdp(rule, ways)
     if isinstance(rule, config.SOEL):
-        return soel.SOEL(ways, rule.rate, rule.tau, rule.threshold, rule.scale, rule.every, rule.passes, rule.delay, rule.output)
+        return soel.SOEL(ways, rule.rate, rule.tau, rule.threshold, rule.scale, rule.every, rule.passes, rule.signal_delay, rule.output)
     return reward.RewardModulated(ways, rule.trials, rule.rate, rule.greed, rule.forget, rule.baseline, rule.scale)
 
 

@@ -151,9 +151,12 @@ def carrier(bundle: Bundle, one: Synapses) -> Callable[[np.ndarray], np.ndarray]
     bound = np.abs(weight.reshape(len(weight), -1).astype(np.int64)).sum(1).max() * one.pool**2
     kind = np.float32 if bound <= EXACT else np.float64
     matrix = np.ascontiguousarray(weight.reshape(len(weight), -1).astype(kind))
-    source = bundle.network.shapes[one.source]
+    shapes = bundle.network.shapes
+    source, size = shapes[one.source], math.prod(shapes[one.target])
 
     def carry(spikes: np.ndarray) -> np.ndarray:
+        if not spikes.any():
+            return np.zeros((size, spikes.shape[-1]), np.int32)
         seen = spikes if one.kind == "dense" else patches(spikes.reshape(*source, -1), weight.shape[-1], one, kind)
         summed = (matrix @ seen.astype(kind, copy=False)).astype(np.int32).reshape(-1, spikes.shape[-1])
         return summed << one.exponent if one.exponent > 0 else summed >> -one.exponent

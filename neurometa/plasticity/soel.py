@@ -24,7 +24,7 @@ class SOEL(NamedTuple):
     p_i[t] = exp(-1/tau) p_i[t-1] + (1 - exp(-1/tau)) z_i[t]
     y_j[t] = 1 / (1 + exp(-u_j[t])),   u_j[t] = sum_i w_ji p_i[t],   e_j[t] = target_j - y_j[t]
     M_j    = sign(e_j) where |e_j| > threshold, else 0
-    w_ji  <- w_ji + rate * M_j[t-d] * y_j[t-d] (1 - y_j[t-d]) p_i[t]   every `every` steps, d being the `delay`
+    w_ji  <- w_ji + rate * M_j[t-d] * y_j[t-d] (1 - y_j[t-d]) p_i[t]   every `every` steps, d being the `signal_delay`
 
     An outer gradient reaches the threshold through a sigmoid in place of the jump; the sign counts as constant.
 
@@ -33,8 +33,8 @@ class SOEL(NamedTuple):
         rate, tau, threshold, scale: where their training begins.
         every: time steps between two updates.
         passes: how often the support set is shown.
-        delay: time steps from an error to the traces that it meets, as on a chip, where a neuron is told of its error when the next spikes
-            arrive. The window's last errors meet traces that run out behind it.
+        signal_delay: time steps from an error to the traces that it meets, as on a chip, where a neuron knows its error when the next
+            spikes arrive. The window's last errors meet traces that run out behind it.
         output: "trace": u as above, with the weights of now; or "membrane": what a neuron has, whose input came with the weights of then,
             u_j[t] = exp(-1/tau) u_j[t-1] + (1 - exp(-1/tau)) sum_i w_ji[t] z_i[t].
     Source:
@@ -50,7 +50,7 @@ class SOEL(NamedTuple):
     scale: float = 1.0
     every: int = 1
     passes: int = 5
-    delay: int = 0
+    signal_delay: int = 0
     output: str = "trace"
 
     @property
@@ -77,8 +77,8 @@ class SOEL(NamedTuple):
         asked = z.new_zeros(())
         nobody = z.new_zeros(self.ways)
         for example in [*range(z.shape[1])] * self.passes:
-            trace, membrane, late = z.new_zeros(z.shape[2]), nobody, [(nobody, nobody)] * self.delay
-            for step in range(z.shape[0] + self.delay):
+            trace, membrane, late = z.new_zeros(z.shape[2]), nobody, [(nobody, nobody)] * self.signal_delay
+            for step in range(z.shape[0] + self.signal_delay):
                 shown = step < z.shape[0]
                 trace = keep * trace + ((1 - keep) * z[step, example] if shown else 0)
                 if shown:

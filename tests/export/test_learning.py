@@ -256,7 +256,6 @@ def test_pairs_are_those_of_the_pair_rule() -> None:
         (EProp(), "eprop.fast"),
         (EProp(fast=("readout.weight",), output="time-mean"), "eprop.output = 'time-mean'"),
         (EProp(fast=("readout.weight",)), "eprop.examples = 'batch'"),
-        (EProp(fast=("readout.weight",), examples="single", signal_delay=2), "eprop.signal_delay = 2"),
         (EProp(fast=("readout.weight",), examples="single", rate=1e6), "rate is"),
     ],
 )

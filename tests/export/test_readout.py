@@ -26,8 +26,8 @@ WAYS, STEPS, BATCH, QUERIES = 3, 3, 2, 4
 RULES = {
     "prototype": Prototype(WAYS),
     "stdp": STDP(WAYS, Pairing(0.1, 0.05, tau_plus=3.0, tau_minus=2.0)),
-    "soel": SOEL(WAYS, rate=0.6, tau=2.0, passes=2, delay=1),
-    "eprop": EProp(2, 0.15, fast=("readout.*",), ways=WAYS, examples="single"),
+    "soel": SOEL(WAYS, rate=0.6, tau=2.0, passes=2, signal_delay=1, output="membrane"),
+    "eprop": EProp(2, 0.15, fast=("readout.*",), ways=WAYS, examples="single", signal_delay=1),
 }
 
 
@@ -105,11 +105,12 @@ def test_every_picture_makes_the_spikes_that_it_makes_alone(case: Case) -> None:
     found = learn(case.bundle, case.input)
     assert case.features.sum() > 50
     for k in range(WAYS):
-        now = slot(case, k * (1 + case.taught.blank), "lif3")
-        np.testing.assert_array_equal(found.spikes["lif3"][now], case.features[..., k])
-        dark = found.spikes["lif3"][now.stop : now.stop + case.taught.blank * STEPS]
-        assert not dark.any()
-    assert not found.spikes["lif3"][1 : slot(case, 0, "lif3").start].any()
+        at = k * (1 + case.taught.blank)
+        np.testing.assert_array_equal(found.spikes["lif3"][slot(case, at, "lif3")], case.features[..., k])
+        for name in ("lif1", "lif2", "lif3"):  # whose biases alone would make them fire
+            dark = slot(case, at, name).stop
+            assert not found.spikes[name][dark : dark + case.taught.blank * STEPS].any()
+            assert not found.spikes[name][1 : slot(case, 0, name).start].any()
     first = case.taught.slots(WAYS, 0)
     for k in range(QUERIES):
         np.testing.assert_array_equal(found.spikes["lif3"][slot(case, first + k, "lif3")], case.features[..., WAYS + k])
@@ -178,6 +179,8 @@ def test_four_lines_are_close_to_a_sigmoid() -> None:
         (RewardModulated(3), 4, "p_j is normalised over all neurons"),
         (Hebbian(3), 4, "plasticity hebbian does not fit"),
         (EProp(fast=("*",), examples="single"), 4, "eprop.fast"),
+        (SOEL(3, signal_delay=2), 4, "soel.signal_delay = 2"),
+        (EProp(fast=("readout.*",), examples="single", signal_delay=3), 4, "eprop.signal_delay = 3"),
         (Prototype(3), 300, "300 steps of 1 examples of a class do not fit a weight"),
     ],
 )

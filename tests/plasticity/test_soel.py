@@ -15,7 +15,7 @@ from tests.small import LIVELY, Switches
 @pytest.mark.parametrize(("every", "delay"), [(1, 0), (3, 0), (1, 1), (1, 3), (2, 2)])
 def test_weights_and_number_of_updates_are_those_of_the_rule(every: int, delay: int, output: str) -> None:
     network = averaged_last(mlp_network((1, 4, 4), (20,), neuron=LIVELY, steps=6))
-    rule = SOEL(3, rate=2.0, tau=3.0, threshold=0.35, every=every, passes=4, delay=delay, output=output)
+    rule = SOEL(3, rate=2.0, tau=3.0, threshold=0.35, every=every, passes=4, signal_delay=delay, output=output)
     generator = torch.Generator().manual_seed(0)
     params = network.init(generator)
     slow = {**params, **rule.slow(network, params, generator)}

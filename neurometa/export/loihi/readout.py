@@ -1,18 +1,19 @@
 """A network whose readout learns on the chip: the rule's synapses lead from the last spikes to one neuron for each class.
 
-    picture -> body -> features ~> out       a teacher of each class -> out       hush -| features
+    picture -> body -> features ~> out       a teacher of each class -> out       hush -| body
 
 The input comes in slots of as many steps as a window has. A population is set to rest when its part of a slot begins, so that pictures
 follow each other without a pause. `out` adds up what arrives and does not fire by itself; its potential at the end of a slot is the
 answer. A teacher makes the neuron of the label spike (pairs, coincidences) or tells every neuron what it is to say (errors). Behind each
-example stand slots in which `hush` keeps the features silent until the traces have run out.
+example stand slots in which lines of their own keep all populations of the body silent until the traces have run out.
 
     prototype  dw = k x0 y0: the number of spikes of each feature; the host takes |c|^2 of each class from its weights
     stdp       `rules.pair_rule`
     soel       `rules.sums`, L = sign(e) y (1 - y) where |e| is large, from the neuron's own current
     eprop      `rules.sums`, L = target - y likewise; y is a sigmoid, 1 / ways at rest, where the rule has a softmax
 
-An error is known one step after the spikes that it is of, and meets the traces of that step.
+An error is known one step after the spikes that it is of, and meets the traces of that step: `signal_delay = 1` trains for that, as
+`soel.output = "membrane"` does for a current that keeps what came with the weights of then.
 """
 
 import math
@@ -112,6 +113,11 @@ def taught(rule: Plasticity, seen: Seen, steps: int, ways: int, shots: int, deca
         raise UserError(
             f"plasticity {type(rule).__name__.lower()} does not fit the chip's readout, expected prototype, stdp, soel or eprop"
         )
+    if rule.signal_delay > 1:
+        name = "soel" if isinstance(rule, SOEL) else "eprop"
+        raise UserError(
+            f"{name}.signal_delay = {rule.signal_delay} does not fit the chip's readout, expected 1: it knows its error so soon"
+        )
     scale = USED / seen.weight
     exponent = _exponent(scale, seen)
     keep = math.exp(-1 / rule.tau) if isinstance(rule, SOEL) else decay
@@ -180,28 +186,36 @@ def attached(bundle: Bundle, rule: Taught, ways: int, support: int, queries: int
         given = f"features read as {network.readout.read}, an input of kind {network.input.kind}"
         raise UserError(f"{given} given, expected spikes of both where a readout learns on the chip: network.features = 'spikes'")
     _refuse_across(bundle)
+    body = _body(bundle)
+    lines = ways + len(body)
     n = math.prod(last.shape)
     arrays = {
         "readout.weight": np.zeros((ways, n), np.int32),
-        "teacher.weight": np.zeros((ways, ways + 1), np.int32),
-        "hush.weight": np.zeros((n, ways + 1), np.int32),
+        "teacher.weight": np.zeros((ways, lines), np.int32),
     }
-    arrays["hush.weight"][:, -1] = -LARGEST
-    arrays["teacher.weight"][:, :-1] = LARGEST * np.eye(ways) if rule.period else 4 * np.eye(ways) - 2
+    arrays["teacher.weight"][:, :ways] = LARGEST * np.eye(ways) if rule.period else 4 * np.eye(ways) - 2
+    for i, one in enumerate(body):
+        arrays[f"{HUSH}-{one.name}.weight"] = np.zeros((math.prod(one.shape), lines), np.int32)
+        arrays[f"{HUSH}-{one.name}.weight"][:, ways + i] = -LARGEST
     to, strong = ("current", STRONG) if rule.period else ("signal", 0)
     populations = [one if one.name == ALWAYS else _again(one, rule.steps) for one in network.populations]
     out = Population(OUT, (ways,), rule.decay, 0, 2 * REACH, onset=last.onset + 1, interval=rule.steps, modulation=rule.modulation)
     synapses = (
         Synapses(READ, last.name, OUT, "readout.weight", exponent=rule.exponent, learning=rule.learning),
         Synapses(TEACH, LINES, OUT, "teacher.weight", exponent=strong, to=to),
-        Synapses(HUSH, LINES, last.name, "hush.weight", exponent=STRONG),
+        *(Synapses(f"{HUSH}-{one.name}", LINES, one.name, f"{HUSH}-{one.name}.weight", exponent=STRONG) for one in body),
     )
     steps = rule.slots(support, queries) * rule.steps + out.onset
     read = Readout(OUT, "potential", 1 / (64 * rule.scale * 2.0**rule.exponent * rule.steps))
     made = {"steps": steps, "populations": (*populations, out), "synapses": (*network.synapses, *synapses), "readout": read}
-    learner = Bundle(msgspec.structs.replace(network, lines=ways + 1, **made), {**bundle.arrays, **arrays})
+    learner = Bundle(msgspec.structs.replace(network, lines=lines, **made), {**bundle.arrays, **arrays})
     check(learner)
     return learner
+
+
+def _body(bundle: Bundle) -> list[Population]:
+    """The populations that see pictures."""
+    return [one for one in bundle.network.populations if one.name not in (ALWAYS, OUT)]
 
 
 def _refuse_across(bundle: Bundle) -> None:
@@ -233,16 +247,19 @@ def shown(bundle: Bundle, rule: Taught, support: np.ndarray, labels: np.ndarray,
     count, steps, n, batch = support.shape
     given = np.zeros((bundle.network.steps, n + bundle.network.lines, batch), np.uint8)
     onset = next(one.onset for one in bundle.network.populations if one.name == OUT)
-    ways, slot = bundle.network.lines - 1, 0
-    told = labels[:, None] == np.arange(ways)[:, None]
-    given[: onset - 2, -1] = 1  # what is sent at t arrives at t + 1, and the features begin a step before the answer
+    body, slot = _body(bundle), 0
+    ways = bundle.network.lines - len(body)
+    told, hush = labels[:, None] == np.arange(ways)[:, None], n + ways
+    for i, one in enumerate(body):
+        given[: one.onset - 1, hush + i] = 1  # what is sent at t arrives at t + 1
     for example in [*range(count)] * rule.passes:
         at = slot * steps
         given[at : at + steps, :n] = support[example]
         first = at + onset - (2 if rule.period else 1)  # a spike is to meet those of the features, what is to be said the answer
-        given[first : first + steps : rule.period or 1, n:-1] = told[example]
-        dark = at + steps + onset - 2
-        given[dark : dark + rule.blank * steps, -1] = 1
+        given[first : first + steps : rule.period or 1, n:hush] = told[example]
+        for i, one in enumerate(body):
+            dark = at + steps + one.onset - 1
+            given[dark : dark + rule.blank * steps, hush + i] = 1
         slot += 1 + rule.blank
     after = query.reshape(-1, n, batch)
     given[slot * steps : slot * steps + len(after), :n] = after

@@ -86,7 +86,6 @@ def _refuse_eprop(rule: EProp) -> None:
         "columns": (bool(rule.columns), "(): every synapse of the readout follows the same rule"),
         "output": (rule.output != "membrane", "'membrane': what is said at a step, which the neuron knows then"),
         "examples": (rule.examples != "single", "'single': a chip moves weights while it is shown an example"),
-        "signal_delay": (rule.signal_delay != 0, "0: the neuron computes its own error"),
         "regularisation": (bool(rule.regularisation), "0: no trace holds a firing rate over the whole window"),
     }
     for name, (given, instead) in lacking.items():
