@@ -253,8 +253,10 @@ def export(
 ) -> None:
     """Write a trained learner as Loihi's integers, or as a NIR graph.
 
-    For Loihi the folder holds bundle.json, its arrays and the float network as model.nir, for NIR that alone. With --verify the learner is
-    judged on episodes of unseen classes before and after, in the integer emulator, or in Intel's Lava, where every spike is compared.
+    For Loihi the folder holds bundle.json, its arrays and the float network as model.nir, for NIR that alone. The readout stays on the
+    host, or with --learning chip becomes a part of the bundle that learns by its rule in integers (prototype, stdp, soel, eprop). With
+    --verify the learner is judged on episodes of unseen classes before and after, in the integer emulator, or in Intel's Lava, where every
+    spike and weight is compared.
     """
     from neurometa.experiment import exporting, folder, progress
 
@@ -389,10 +391,17 @@ def _exported(answer: dict[str, Any]) -> None:
     _out(f"{need['chip']}: {placed}")
     for layer in answer["rounding"]:
         _out(f"{layer['layer']}: weights off by {layer['weight_rms']:.2f} % of the largest (rms), {layer['clipped']} clipped")
+    if answer["learning"]["where"] == "chip":
+        _out(f"the readout learns there: dw = {answer['learning']['dw']}; {answer['learning']['steps']:,} time steps an episode")
     if verify:
         _out(f"float   {verify['accuracy_float']:.2f} ± {verify['ci95_float']:.2f} %, {verify['episodes']} episodes")
         _out(f"integer {verify['accuracy_integer']:.2f} ± {verify['ci95_integer']:.2f} %, {verify['against']}")
-        same = "every spike of Lava is the emulator's" if verify["against"] == "lava" else "the bundle on disk plays as the one in memory"
+        learnt = " and weight" if answer["learning"]["where"] == "chip" else ""
+        same = (
+            f"every spike{learnt} of Lava is the emulator's"
+            if verify["against"] == "lava"
+            else "the bundle on disk plays as the one in memory"
+        )
         told = same if verify["equal"] else f"NOT EQUAL: {same}"
         _out(f"lost    {verify['lost']['mean']:.2f} ± {verify['lost']['ci95']:.2f} points; {told}")
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from neurometa.core.layer import Spiking
-from neurometa.core.network import Stack
+from neurometa.core.network import READOUT, Stack
 from neurometa.core.segments import Segmented
 from neurometa.errors import UserError
 from neurometa.experiment import atomic, build, checkpoint, estimation, evaluation, folder, onchip
@@ -26,6 +26,8 @@ from neurometa.export.loihi import Chip, Folded, Rounded, calibrate, chip_input,
 from neurometa.meta.adapt import outcomes
 from neurometa.meta.evaluate import evaluate
 from neurometa.meta.learner import Learner
+from neurometa.plasticity.base import Plasticity
+from neurometa.plasticity.eprop import EProp
 from neurometa.plasticity.soel import SOEL
 from neurometa.plasticity.stdp import STDP
 from neurometa.types import Params, Signal, TaskFamily
@@ -200,18 +202,23 @@ def _network(learner: Learner, params: Params) -> Stack:
     network = learner.network.stack if isinstance(learner.network, Segmented) else learner.network
     if not isinstance(network, Stack):
         raise UserError(f"a network of kind {type(network).__name__} cannot be exported: expected a row of layers, such as mlp or conv")
+    if isinstance(learner.plasticity, STDP | SOEL) or _only_readout(learner.plasticity):
+        name = type(learner.plasticity).__name__.lower()
+        raise UserError(
+            f"plasticity {name} given, whose readout sees every time step, while the host's reads the mean of a window: give "
+            "--learning chip, or export a learner of rule prototype, hebbian, reward or bptt on the readout"
+        )
     if not learner.plasticity.readout_only and type(learner.plasticity).__name__ != "Frozen":
         raise UserError(
             f"plasticity {type(learner.plasticity).__name__.lower()} moves weights on the chip, which the exported network holds fixed: "
             "export a learner whose readout alone adapts, such as prototype, or bptt with fast = ['readout.*']"
         )
-    if isinstance(learner.plasticity, STDP | SOEL):
-        name = type(learner.plasticity).__name__.lower()
-        raise UserError(
-            f"plasticity {name} given, whose readout sees every time step, while an exported one reads the mean of a window: export a "
-            "learner of rule prototype, hebbian, reward or bptt on the readout, or give --learning chip"
-        )
     return network
+
+
+def _only_readout(rule: Plasticity) -> bool:
+    """Whether this is e-prop of a readout."""
+    return isinstance(rule, EProp) and all(name.startswith(f"{READOUT}.") for name in rule.fast)
 
 
 def calibration(run: Run, learner: Learner, data: Path | None, count: int = CALIBRATION) -> Signal:

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neurometa.core.layer import TimeAverage
+from neurometa.core.layer import Flatten, Spiking, TimeAverage
 from neurometa.core.network import READOUT, Stack
 from neurometa.errors import UserError
-from neurometa.experiment import build
+from neurometa.experiment import build, pairs
 from neurometa.experiment.config import DelayedCue, Sinusoid
 from neurometa.experiment.folder import Run
 from neurometa.export import lava
@@ -60,8 +60,9 @@ def body(learner: Learner) -> Stack:
     """The network up to its last spikes, and a plain average and a readout behind it, as `fold` takes it.
 
     Raises:
-        UserError: it is no row of layers, or filters its readout.
+        UserError: it is no row of layers, or does not end in spikes; or the rule does not fit.
     """
+    chip.refuse(learner.plasticity)
     network = learner.network
     if not isinstance(network, Stack):
         raise UserError(
@@ -69,6 +70,12 @@ def body(learner: Learner) -> Stack:
         )
     layers = [(name, layer) for name, layer in network.layers if not isinstance(layer, TimeAverage)]
     at = [name for name, _ in layers].index(READOUT)
+    ends = [layer for _, layer in layers[:at] if not isinstance(layer, Flatten)]
+    if not isinstance(ends[-1], Spiking):
+        raise UserError(
+            f"features of a layer {type(ends[-1]).__name__} given, expected spikes where a readout learns on the chip: choose "
+            "network.features = 'spikes', normalise_features = false and no pool behind the last layer"
+        )
     return network._replace(layers=(*layers[:at], ("average", TimeAverage()), layers[at]))
 
 
@@ -102,7 +109,7 @@ def _practice(run: Run, data: Path | None) -> TaskFamily:
     """Episodes of training classes as the evaluation asks them of unseen ones."""
     task, asked = run.experiment.task, build.question(run.experiment)
     if isinstance(task, Sinusoid | DelayedCue):
-        raise UserError(f"task {task.__struct_config__.tag} given, expected one of pictures where a readout learns on the chip")
+        raise UserError(f"task {pairs.kind(task)} given, expected one of pictures where a readout learns on the chip")
     return build.practice(msgspec.structs.replace(task, ways=asked.ways, shots=asked.shots, queries=asked.queries), data)
 
 

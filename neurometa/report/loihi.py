@@ -28,10 +28,20 @@ def loihi(run: Reading, show: Figures, level: int = 2) -> str:
 def _opening(told: dict[str, Any]) -> str:
     need = told["resources"]
     placed = f"{need['cores']} cores on {need['chips']} chip(s)" if need["fits"] else f"more than the chip has: {need['why']}"
-    sentence = f"The network below the readout as integers: {told['steps']} time steps a window, {need['compartments']:,} compartments, "
-    return (
-        f"{sentence}{need['synapses']:,} synapses, {placed} ({need['chip']}). Lava and the emulator run on this computer, not on the chip."
+    what = "The network and its readout, which learns there," if _learns(told) else "The network below the readout"
+    sentence = f"{what} as integers: {told['steps']} time steps a window, {need['compartments']:,} compartments, "
+    learning = (
+        f" An episode takes {told['learning']['steps']:,} time steps; its rule is dw = {told['learning']['dw']}." if _learns(told) else ""
     )
+    return (
+        f"{sentence}{need['synapses']:,} synapses, {placed} ({need['chip']}).{learning} "
+        "Lava and the emulator run on this computer, not on the chip."
+    )
+
+
+def _learns(told: dict[str, Any]) -> bool:
+    """Whether the readout learns on the chip."""
+    return told.get("learning", {}).get("where") == "chip"
 
 
 def _accuracy(told: dict[str, Any]) -> str:
@@ -42,13 +52,12 @@ def _accuracy(told: dict[str, Any]) -> str:
     rows.append(["integer emulator", f"{verify['accuracy_integer']:.2f} ± {verify['ci95_integer']:.2f} %"])
     if verify["against"] == "lava":
         rows.append(["Lava", f"{verify['accuracy_lava']:.2f} ± {verify['ci95_integer']:.2f} %"])
-    compared = verify.get("compared")
-    seen = (
-        f" Of {compared['spikes']:,} spikes in {compared['samples']:,} windows, {compared['differing']:,} differ in Lava."
-        if compared
-        else ""
-    )
-    lost = f"Lost by rounding: {verify['lost']['mean']:.2f} ± {verify['lost']['ci95']:.2f} points on the same episodes."
+    compared, seen = verify.get("compared"), ""
+    if compared:
+        learnt, windows = (f" and {compared['weights']:,} weights", "episodes") if "weights" in compared else ("", "windows")
+        seen = f" Of {compared['spikes']:,} spikes{learnt} in {compared['samples']:,} {windows}, {compared['differing']:,} differ in Lava."
+    lost = f"{verify['lost']['mean']:.2f} ± {verify['lost']['ci95']:.2f} points on the same episodes."
+    lost = f"Lost {'on the chip' if _learns(told) else 'by rounding'}: {lost}"
     return table(f"Accuracy on {verify['episodes']} episodes of unseen classes", ["Played by", "Accuracy"], rows) + paragraph(lost + seen)
 
 

@@ -83,11 +83,67 @@ def test_a_learner_whose_every_weight_moves_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_a_rule_that_sees_every_step_is_refused_by_name(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("rule", "says"),
+    [
+        (config.STDP(), "plasticity stdp given, whose readout sees every time step"),
+        (config.SOEL(), "give --learning chip"),
+        (config.EProp(fast=("readout.*",), head="zero", examples="single"), "plasticity eprop given, whose readout sees every time step"),
+    ],
+)
+def test_a_rule_that_sees_every_step_is_refused_by_name(rule, says: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=says):
+        exporting.to_loihi(ruled(rule), exporting.Asked(tmp_path / "out"), None, Silent())
+
+
+def ruled(rule) -> folder.Run:
+    """The network of the comparison of rules under a rule whose constants are those of its configuration."""
     run = folder.open_run(TRAINED / "rules-prototype")
-    changed = msgspec.structs.replace(run.experiment, plasticity=config.STDP())
-    with pytest.raises(UserError, match="plasticity stdp given, whose readout sees every time step"):
-        exporting.to_loihi(run._replace(experiment=changed), exporting.Asked(tmp_path / "out"), None, Silent())
+    return run._replace(experiment=msgspec.structs.replace(run.experiment, plasticity=rule))
+
+
+def test_prototypes_learn_on_the_chip_as_on_the_host(real: Path, tmp_path: Path) -> None:
+    asked = exporting.Asked(tmp_path / "out", "emulator", 6, 3, learning="chip")
+    answer = exporting.to_loihi(folder.open_run(TRAINED / "rules-prototype"), asked, real, Silent())
+    verify = answer["verify"]
+    assert verify["equal"]
+    assert verify["accuracy_float"] > 93
+    assert abs(verify["lost"]["mean"]) <= 1 + verify["lost"]["ci95"]
+    assert answer["learning"]["where"] == "chip"
+    written = read(tmp_path / "out").network
+    assert written.steps == answer["learning"]["steps"] == (5 + 25) * 4 + written.populations[-1].onset
+    assert [one.name for one in written.synapses if one.learning] == ["readout"]
+    assert answer["resources"]["layers"][-1]["layer"] == "out"
+    json.dumps(answer, allow_nan=False)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(lava.interpreter() is None, reason="no Lava environment: `neurometa lava install` makes one")
+def test_prototypes_learn_in_lava_as_in_the_emulator(real: Path, tmp_path: Path) -> None:
+    asked = exporting.Asked(tmp_path / "out", "lava", 2, 3, learning="chip")
+    verify = exporting.to_loihi(folder.open_run(TRAINED / "rules-prototype"), asked, real, Silent())["verify"]
+    assert verify["equal"]
+    assert verify["accuracy_lava"] > 85
+    assert verify["compared"]["weights"] == 2 * 5 * 1152
+    assert verify["compared"]["spikes"] > 100_000
+    assert verify["compared"]["differing"] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("omniglot-prototype", "features of a layer Norm given"),
+        ("omniglot-hebbian", "plasticity hebbian does not fit the chip's readout"),
+        ("omniglot-anil", "plasticity bptt does not fit the chip's readout"),
+        ("omniglot-maml", "plasticity bptt does not fit the chip's readout"),
+        ("delayed-cue-eprop-alif", "eprop.fast"),
+    ],
+)
+def test_a_learner_that_cannot_learn_on_the_chip_is_refused_by_name(name: str, says: str, real: Path, tmp_path: Path) -> None:
+    asked = exporting.Asked(tmp_path / "out", learning="chip")
+    with pytest.raises(UserError, match=says):
+        exporting.to_loihi(folder.open_run(TRAINED / name), asked, real, Silent())
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
@@ -99,6 +155,7 @@ def test_a_rule_that_sees_every_step_is_refused_by_name(tmp_path: Path) -> None:
         (["--to", "loihi", "--chip", "abacus"], "chip abacus is not known"),
         (["--to", "loihi", "--input", "smoke"], "expected auto, spikes or bias"),
         (["--to", "loihi", "--bits", "9"], "--bits 9 given, expected 2 to 8"),
+        (["--to", "loihi", "--learning", "school"], "--learning school given, expected host or chip"),
     ],
 )
 def test_a_wrong_flag_is_one_line_and_exit_code_2(flags: list[str], says: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

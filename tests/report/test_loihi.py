@@ -56,6 +56,16 @@ def test_an_exported_learner_is_shown_with_accuracies_resources_and_both_rasters
     for said in ("On Loihi", "98.25 ± 0.80 %", "integer emulator", "Lava", "3 cores on 1 chip", "123,456 spikes", "chip only", "0.23 %"):
         assert said in html, said
     assert next(tmp_path.rglob("loihi.svg")).stat().st_size > 1000
+    assert "its rule is" not in html
+
+
+def test_a_readout_that_learns_on_the_chip_is_named_with_its_rule(run: Path, tmp_path: Path) -> None:
+    compared = {"samples": 20, "spikes": 123456, "weights": 115200, "differing": 0}
+    learning = {"where": "chip", "dw": "7*2^3*x0*y0", "steps": 1126}
+    (run / "export.json").write_text(json.dumps({**EXPORT, "learning": learning, "verify": {**EXPORT["verify"], "compared": compared}}))
+    html = page.write([run], tmp_path / "page.html").read_text()
+    for said in ("its readout, which learns there", "7*2^3*x0*y0", "1,126 time steps", "123,456 spikes and 115,200 weights in 20 episodes"):
+        assert said in html, said
 
 
 def test_a_learner_that_was_not_exported_has_no_such_section(run: Path, tmp_path: Path) -> None:

@@ -26,11 +26,12 @@ from neurometa.errors import UserError
 from neurometa.export.bundle import Bundle, Learning, Modulation, Population, Readout, Synapses, check
 from neurometa.export.bundle.schema import LINES
 from neurometa.export.learning import FINE, ONE
-from neurometa.export.loihi.rules import sums
+from neurometa.export.loihi.rules import refuse_eprop, sums
 from neurometa.export.loihi.stage import ALWAYS
 from neurometa.plasticity.base import Plasticity
 from neurometa.plasticity.eprop import EProp
 from neurometa.plasticity.prototype import Prototype
+from neurometa.plasticity.reward import RewardModulated
 from neurometa.plasticity.soel import SOEL
 from neurometa.plasticity.stdp import STDP
 
@@ -97,13 +98,12 @@ def taught(rule: Plasticity, seen: Seen, steps: int, ways: int, shots: int, deca
     Raises:
         UserError: the rule does not fit; the message names what does not.
     """
+    refuse(rule)
     if isinstance(rule, Prototype):
         return _counted(seen, steps, shots)
     if seen.weight == 0:
         raise UserError("a readout whose weights are all 0 after the calibration given, expected one that learns: raise the rule's rate")
     if isinstance(rule, STDP):
-        if rule.teacher.neuron is not None:
-            raise UserError("stdp.teacher = 'current' does not fit the chip's readout, expected 'spikes': they are put where they belong")
         scale = min(USED / seen.weight, LARGEST / max(-rule.pairing.low, rule.pairing.high))
         learning = sums(rule, scale).learning
         longest = max(learning.x1_tau, learning.y1_tau if "y1" in learning.dw else 0)
@@ -129,6 +129,32 @@ def taught(rule: Plasticity, seen: Seen, steps: int, ways: int, shots: int, deca
     made = sums(slower, scale, steps, decay).learning
     passes = rule.passes if isinstance(rule, SOEL) else rule.steps
     return Taught(made, modulation, scale, exponent, _du(keep), steps, 0, passes, max(1, _blank(made.x1_tau, steps)))
+
+
+def refuse(rule: Plasticity) -> None:
+    """Refuse a rule that the readout cannot have, whatever its scale.
+
+    Raises:
+        UserError: the message names what does not fit.
+    """
+    if isinstance(rule, Prototype):
+        return
+    if not isinstance(rule, STDP | SOEL | EProp):
+        if isinstance(rule, RewardModulated):
+            sums(rule, 1.0)  # which says why
+        raise UserError(
+            f"plasticity {type(rule).__name__.lower()} does not fit the chip's readout, expected prototype, stdp, soel or eprop"
+        )
+    if isinstance(rule, STDP):
+        if rule.teacher.neuron is not None:
+            raise UserError("stdp.teacher = 'current' does not fit the chip's readout, expected 'spikes': they are put where they belong")
+    elif rule.signal_delay > 1:
+        name = "soel" if isinstance(rule, SOEL) else "eprop"
+        raise UserError(
+            f"{name}.signal_delay = {rule.signal_delay} does not fit the chip's readout, expected 1: it knows its error so soon"
+        )
+    if isinstance(rule, EProp):
+        refuse_eprop(rule)
 
 
 def _counted(seen: Seen, steps: int, shots: int) -> Taught:

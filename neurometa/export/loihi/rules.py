@@ -68,7 +68,7 @@ def sums(rule: Plasticity, scale: float, steps: int = 1, decay: float = 0.0, see
             _unfit(f"soel.every = {rule.every}", "a power of two up to 512: a product holds every 2^k steps")
         return _three(rule.rate * scale, math.exp(-1 / rule.tau), every, "sign of the error where it triggers, times y (1 - y)", seed)
     if isinstance(rule, EProp):
-        _refuse_eprop(rule)
+        refuse_eprop(rule)
         return _three(rule.rate * (rule.ways or 1) * scale / steps, decay, 0, "target less output, of the readout neuron", seed)
     if isinstance(rule, RewardModulated):
         local = "factors of one synapse and its two neurons: p_j is normalised over all neurons, x_i by the length of all features"
@@ -80,7 +80,12 @@ def _unfit(given: str, expected: str) -> NoReturn:
     raise UserError(f"{given} does not fit Loihi's learning rules: expected {expected}")
 
 
-def _refuse_eprop(rule: EProp) -> None:
+def refuse_eprop(rule: EProp) -> None:
+    """Refuse e-prop that is not of a readout at every step.
+
+    Raises:
+        UserError: the message names the field.
+    """
     lacking = {
         "fast": (any(not name.startswith(f"{READOUT}.") for name in rule.fast), "['readout.weight']: `onchip` writes hidden synapses"),
         "columns": (bool(rule.columns), "(): every synapse of the readout follows the same rule"),
