@@ -30,8 +30,18 @@ EPROP_TAG = Learning(
     "2^-4*u0*t*y3 - 2^-4*u0*t*y2", "u0*x1*y1 - 4*x0*y1 - 2^-2*u0*t - y0*t", 32, 6.0, seed=11
 )  # filtered eligibility, less this step's own spike, cleared by the neuron's reset
 
+EPROP_ALIF = Learning(
+    "2^-4*u0*x1*y1*y3 - 2^-6*x0*y1*y3 - 2^-4*u0*t*y1*y3 - 2^-4*u0*x1*y1*y2 + 2^-6*x0*y1*y2 + 2^-4*u0*t*y1*y2",
+    "2^-6*u0*x1*y1 - 2^-4*x0*y1 - 2^-6*u0*t - 2^-6*u0*t*y1",
+    32,
+    6.0,
+    seed=13,
+)  # the tag is what the synapse did to the neuron's adaptation, of rho = 1 - 2^-6 and beta = threshold / 4; psi = 1/4 where y1 is 127
 
-def network(rule: Learning, modulation: Modulation | None, sign: str = "mixed", seed: int = 0) -> tuple[Bundle, np.ndarray, dict]:
+
+def network(
+    rule: Learning, modulation: Modulation | None, sign: str = "mixed", adaptive: bool = False, seed: int = 0
+) -> tuple[Bundle, np.ndarray, dict]:
     """Twelve inputs, five neurons that learn and hear each other, with spikes and third factors."""
     rng = np.random.default_rng(seed)
     low, high = {"mixed": (-40, 90), "excitatory": (0, 90), "inhibitory": (-40, 0)}[sign]
@@ -40,7 +50,8 @@ def network(rule: Learning, modulation: Modulation | None, sign: str = "mixed", 
         "r": rng.integers(-30, 60, (5, 5)).astype(np.int32),
         "b": np.full(5, 900 if sign == "inhibitory" else 100, np.int32),
     }
-    population = Population("p", (5,), 2000, 300, 600, "b", 4, 1, 0, modulation)
+    own = {"da": 64, "beta": 150} if adaptive else {}
+    population = Population("p", (5,), 2000, 300, 600, "b", 4, 1, 0, modulation, **own)
     synapses = (Synapses("s", "input", "p", "w", exponent=0, sign=sign, learning=rule), Synapses("r", "p", "p", "r"))
     bundle = Bundle(Network("l", STEPS, Input((12,)), (population,), synapses, Readout("p", "spikes", 1.0)), arrays)
     spikes = (rng.random((STEPS, 12)) < 0.15).astype(np.uint8)[..., None]
@@ -55,6 +66,7 @@ READOUT_RULES = {
 }
 SURROGATE = Modulation("surrogate", "L", 8, 120)
 TRACED = Modulation("trace", "L", 16, 0, 300)
+ADAPTIVE = Modulation("surrogate", "L", 127, 300)
 CASES = {
     "stdp": (STDP, None, "mixed"),
     "stdp of excitatory weights": (STDP, None, "excitatory"),
@@ -64,6 +76,8 @@ CASES = {
     "reward": (REWARD, TRACED, "mixed"),
     "e-prop": (EPROP, SURROGATE, "mixed"),
     "e-prop with a filtered tag": (EPROP_TAG, SURROGATE, "mixed"),
+    "e-prop of adaptive neurons": (EPROP_ALIF, ADAPTIVE, "mixed", True),
+    "e-prop of adaptive neurons and excitatory weights": (EPROP_ALIF, ADAPTIVE, "excitatory", True),
     **{
         f"{name} of a readout, from constants": (sums(rule, 64.0, 20, decay).learning, Modulation("trace", "L"), "mixed")
         for name, (rule, _, decay, _) in READOUT_RULES.items()
@@ -92,7 +106,7 @@ def compare_with_lava(names: list[str]) -> None:
 @pytest.mark.slow
 def test_weights_tags_and_spikes_are_those_of_lava_after_500_steps() -> None:
     written = ["stdp from constants", "soel of a readout, from constants", "e-prop of a readout, from constants"]
-    compare_with_lava([*written, "reward", "e-prop with a filtered tag"])
+    compare_with_lava([*written, "reward", "e-prop with a filtered tag", "e-prop of adaptive neurons"])
 
 
 @pytest.mark.thorough
