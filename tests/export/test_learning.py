@@ -72,6 +72,7 @@ CASES = {
     "stdp of excitatory weights": (STDP, None, "excitatory"),
     "stdp of inhibitory weights": (STDP, None, "inhibitory"),
     "stdp with decay of weights": (DECAYING, None, "mixed"),
+    "stdp of adaptive neurons": (STDP, None, "mixed", True),
     "stdp from constants": (pair_rule(Pairing(0.05, 0.03, tau_plus=8.0, tau_minus=12.0), 64.0), None, "mixed"),
     "reward": (REWARD, TRACED, "mixed"),
     "e-prop": (EPROP, SURROGATE, "mixed"),
