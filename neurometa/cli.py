@@ -389,6 +389,8 @@ def _exported(answer: dict[str, Any]) -> None:
     _out(f"{answer['out']}: {answer['steps']} time steps, {need['compartments']:,} compartments, {need['synapses']:,} synapses")
     placed = f"{need['cores']} cores on {need['chips']} chip(s)" if need["fits"] else f"does not fit: {need['why']}"
     _out(f"{need['chip']}: {placed}")
+    if need["programmed"]:
+        _out(f"adaptive thresholds in {', '.join(need['programmed'])}: these need a programmed neuron, as Loihi 2 offers")
     for layer in answer["rounding"]:
         _out(f"{layer['layer']}: weights off by {layer['weight_rms']:.2f} % of the largest (rms), {layer['clipped']} clipped")
     if answer["learning"]["where"] == "chip":

@@ -48,6 +48,9 @@ def play(
 ) -> tuple[dict[str, Array], dict[str, Array]]:
     """Step a network of populations {du, dv, vth, bias: lists; size} joined by (source, target, matrix as stored, exponent).
 
+    A population with lists da and beta adapts: b[t] = b[t-1] (4096 - da) / 4096 towards zero, and 64 beta more where it spiked at t-1, held
+    below 2**23; it fires where v exceeds 64 vth + b[t]. What it spiked before its onset is forgotten there.
+
     Args:
         spikes: input of one sample, (steps, n).
         onsets: step before which a population is set to zero.
@@ -55,6 +58,7 @@ def play(
         Spikes (steps, n) and last potentials of each population.
     """
     state = {name: ([0] * p["size"], [p.get("start", 0)] * p["size"]) for name, p in populations.items()}
+    rise = {name: [0] * p["size"] for name, p in populations.items()}
     sent = {"input": [0] * spikes.shape[1], **{name: [0] * p["size"] for name, p in populations.items()}}
     kept: dict[str, list] = {name: [] for name in populations}
     for t in range(len(spikes)):
@@ -65,13 +69,16 @@ def play(
                 arriving[target][post] += total * 2**exponent if exponent > 0 else math.floor(Fraction(total, 2**-exponent))
         sent["input"] = spikes[t].tolist()
         for name, p in populations.items():
-            u, v = state[name] if t != onsets[name] else ([0] * p["size"], [0] * p["size"])
-            fired = []
+            fresh, fired = t == onsets[name], []
+            u, v = state[name] if not fresh else ([0] * p["size"], [0] * p["size"])
             for i in range(p["size"]):
                 now = decayed(u[i], 4096 - p["du"][i] - 1) + arriving[name][i] * 64
                 u[i] = now - 2**24 if now > 2**23 else now + 2**24 if now <= -(2**23) else now
                 v[i] = min(max(decayed(v[i], 4096 - p["dv"][i]) + u[i] + p["bias"][i], -(2**23) + 1), 2**23 - 1)
-                fired.append(int(v[i] > p["vth"][i] * 64))
+                if "beta" in p:
+                    more = 64 * p["beta"][i] if sent[name][i] else 0
+                    rise[name][i] = 0 if fresh else min(decayed(rise[name][i], 4096 - p["da"][i]) + more, 2**23 - 1)
+                fired.append(int(v[i] > p["vth"][i] * 64 + rise[name][i]))
                 v[i] = 0 if fired[-1] else v[i]
             state[name], sent[name] = (u, v), fired
             kept[name].append(fired)

@@ -110,7 +110,8 @@ def to_loihi(run: Run, asked: Asked, data: Path | None, watch: Watch) -> dict[st
     card = estimation.cards([asked.chip], None)[0]
     made = exported(run, asked, data)
     bundles.write(asked.out, made.written)
-    graph = to_nir(run, asked.out, asked.dt)["out"]
+    adaptive = any(one.adapts for one in made.written.network.populations)
+    graph = None if adaptive else to_nir(run, asked.out, asked.dt)["out"]  # which has no node for such neurons
     answer: dict[str, Any] = {
         "schema": SCHEMA,
         "run": run.experiment.name,

@@ -7,12 +7,19 @@ Every synapse delays by one step; W is `stored`, e the exponent of the synapses,
     v = trunc(v (4096 - dv) / 4096) + u + (bias << bias_exp)         clipped to +-(2**23 - 1)
     s = 1 if v > vth << 6 else 0;   v = 0 where s = 1;   u is not reset
 
-trunc rounds towards zero. u begins at 0, v at `start`; at a population's onset step, and every `interval` steps after it, both are first
-set to zero.
+A population that adapts has b, by which its threshold is raised:
+
+    s = 1 if v > (vth << 6) + b else 0;   v = 0 where s = 1;   then b = trunc(b (4096 - da) / 4096) + (beta << 6) s, at most 2**23 - 1
+
+so that b is beta a of the float neuron, `a[t] = rho a[t-1] + z[t-1]`, on the scale of the potential.
+
+trunc rounds towards zero. u and b begin at 0, v at `start`; at a population's onset step, and every `interval` steps after it, all are
+first set to zero.
 
 Source:
     Intel's own model of the arithmetic, lava-nc 0.10 (tags fixed_pt: LIF, LIFReset, Dense, Conv, Sparse), to which the tests hold this;
-    the neuron of Davies et al. 2018, doi:10.1109/MM.2018.112130359.
+    the neuron of Davies et al. 2018, doi:10.1109/MM.2018.112130359. The adaptive threshold is ours, the stock processes having none of
+    these semantics; after Bellec et al. 2020, doi:10.1038/s41467-020-17236-y.
 """
 
 import math
@@ -79,21 +86,22 @@ def play(bundle: Bundle, given: np.ndarray, *, timed: bool, record: bool = True)
                     held[one.name] = carry[one.name](network.arriving(given)[one.source])
                 arriving[one.target] += held[one.name]
         for one in network.populations:
+            state = states[one.name]
             if one.rests(t):
-                states[one.name].u[:], states[one.name].v[:] = 0, 0
-            found = integer.step(arriving[one.name], *states[one.name])
+                silence(state)
+            found = step(state, arriving[one.name])
             if record:
-                spikes[one.name][t] = states[one.name].z
+                spikes[one.name][t] = state.z
             if t >= one.onset:
-                largest[one.name] = max(largest[one.name][0], int(found[0])), max(largest[one.name][1], int(found[1]))
-                counts[one.name] += states[one.name].z
+                largest[one.name] = max(largest[one.name][0], found[0]), max(largest[one.name][1], found[1])
+                counts[one.name] += state.z
         if timed:
             sent |= network.arriving(given[t])
     return Played(spikes, counts, {name: state.v for name, state in states.items()}, largest)
 
 
 class State(NamedTuple):
-    """A population, as the kernel takes it."""
+    """A population, as the kernel takes it; `adaptation` is b, da and beta, None where the threshold stays."""
 
     u: np.ndarray
     v: np.ndarray
@@ -102,6 +110,28 @@ class State(NamedTuple):
     dv: np.ndarray
     bias: np.ndarray
     vth: np.ndarray
+    adaptation: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+
+    @property
+    def limit(self) -> np.ndarray:
+        """What the potential must exceed for a spike, int64 (n, 1 or batch)."""
+        fixed = (self.vth << 6)[:, None]
+        return fixed + self.adaptation[0] if self.adaptation else fixed
+
+
+def step(state: State, arriving: np.ndarray) -> tuple[int, int]:
+    """Advance a population in place; the largest |u| before it wrapped, and |v| before it was clipped."""
+    if state.adaptation:
+        found = integer.adaptive_step(arriving, *state[:-1], *state.adaptation)
+    else:
+        found = integer.step(arriving, *state[:-1])
+    return int(found[0]), int(found[1])
+
+
+def silence(state: State) -> None:
+    """Set a population to zero in place."""
+    for x in (state.u, state.v, *(state.adaptation or ())[:1]):
+        x[:] = 0
 
 
 def rest(bundle: Bundle, one: Population, given: np.ndarray, batch: int) -> State:
@@ -112,7 +142,11 @@ def rest(bundle: Bundle, one: Population, given: np.ndarray, batch: int) -> Stat
     if network.input.kind == "bias" and network.input.target == one.name:
         bias = given.astype(np.int64)
     u, v = np.zeros((size, batch), np.int32), np.full((size, batch), one.start, np.int32)
-    return State(u, v, np.zeros((size, batch), np.uint8), du, dv, bias << one.bias_exp, vth)
+    own = None
+    if one.adapts:
+        da, beta = (bundle.constant(value, size).astype(np.int64) for value in (one.da, one.beta))
+        own = np.zeros((size, batch), np.int32), da, beta
+    return State(u, v, np.zeros((size, batch), np.uint8), du, dv, bias << one.bias_exp, vth, own)
 
 
 def check_input(bundle: Bundle, given: np.ndarray, timed: bool) -> int:

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from neurometa.core.kernels import integer, plastic
+from neurometa.core.kernels import plastic
 from neurometa.errors import UserError
 from neurometa.export import emulator
 from neurometa.export.bundle import Bundle, Learning, Modulation, Population, Synapses
@@ -174,16 +174,17 @@ def learn(bundle: Bundle, given: np.ndarray, signals: Mapping[str, np.ndarray] |
         for one in network.populations:
             state = states[one.name]
             if one.rests(t):
-                state.u[:], state.v[:] = 0, 0
+                emulator.silence(state)
+            limit = state.limit  # of this step: its spikes raise that of the next
             before = _before_reset(state, arriving[one.name]) if one.modulation and one.modulation.y1 == "surrogate" else state.v
-            integer.step(arriving[one.name], *state)
+            emulator.step(state, arriving[one.name])
             if record:
                 spikes[one.name][t] = state.z
             if one.name in read:
                 read[one.name][t] = state.v
             if one.modulation:
                 factor = factors[one.name] + (outside[one.name][t] if one.name in outside else 0)
-                modulated[one.name] = _sent(one, state, before, modulated[one.name], np.clip(factor, -127, 127))
+                modulated[one.name] = _sent(one, state, before, modulated[one.name], np.clip(factor, -127, 127), limit)
         now = network.arriving(given[t].astype(np.uint8)) | {name: state.z for name, state in states.items()}
         for one in network.synapses:
             if one.name in plastics:
@@ -212,18 +213,20 @@ def checked(bundle: Bundle, signals: Mapping[str, np.ndarray], steps: int, batch
 
 def _before_reset(state: emulator.State, arriving: np.ndarray) -> np.ndarray:
     """The potential that this step will reach, before its reset."""
-    copy = state._replace(u=state.u.copy(), v=state.v.copy(), z=state.z.copy(), vth=np.full_like(state.vth, 1 << 20))
-    integer.step(arriving, *copy)
+    copy = state._replace(u=state.u.copy(), v=state.v.copy(), z=state.z.copy(), vth=np.full_like(state.vth, 1 << 20), adaptation=None)
+    emulator.step(copy, arriving)
     return copy.v
 
 
-def _sent(one: Population, state: emulator.State, before: np.ndarray, last: np.ndarray, signal: np.ndarray) -> np.ndarray:
+def _sent(
+    one: Population, state: emulator.State, before: np.ndarray, last: np.ndarray, signal: np.ndarray, limit: np.ndarray
+) -> np.ndarray:
     """y1, y2, y3 of each neuron, (3, n, batch)."""
     rule = one.modulation
     if rule is None:
         return last
     if rule.y1 == "surrogate":
-        y1 = rule.height * (np.abs(before.astype(np.int64) - (state.vth << 6)[:, None]) < rule.width << 6)
+        y1 = rule.height * (np.abs(before.astype(np.int64) - limit) < rule.width << 6)
     else:
         y1 = np.minimum((last[0] * (4096 - rule.decay) >> 12) + rule.height * state.z.astype(np.int64), 127)
     third = _third(rule, state.u, signal)

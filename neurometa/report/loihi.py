@@ -64,6 +64,8 @@ def _accuracy(told: dict[str, Any]) -> str:
 def _needs(told: dict[str, Any]) -> str:
     need = told["resources"]
     pairs: list[tuple[str, object]] = [("Synapse memory", f"{need['synapse_bytes'] / 1024:,.0f} KB")]
+    if need.get("programmed"):  # of an export.json from before there were such
+        pairs.append(("Adaptive thresholds, a programmed neuron", ", ".join(need["programmed"])))
     limits = {"axons_in": "axons_in_per_core", "axons_out": "axons_out_per_core", "synapse_bytes": "synapse_bytes_per_core"}
     for key, limit in limits.items():
         if need["fullest"] and limit in need["limits"]:

@@ -66,6 +66,17 @@ def test_every_spike_of_twenty_episodes_is_that_of_lava(prototype, real: Path, t
     assert answer["verify"]["compared"]["spikes"] > 100_000
 
 
+def test_a_learner_of_adaptive_neurons_says_what_chip_it_takes(prototype, real: Path, tmp_path: Path) -> None:
+    network = msgspec.structs.replace(prototype.experiment.network, neuron=config.ALIF())
+    run = prototype._replace(experiment=msgspec.structs.replace(prototype.experiment, network=network))
+    answer = exporting.to_loihi(run, exporting.Asked(tmp_path / "out", "emulator", 2, 3), real, Silent())
+    assert answer["verify"]["equal"]
+    assert answer["resources"]["programmed"] == ["alif1", "alif2", "alif3"]
+    assert answer["nir"] is None
+    assert not (tmp_path / "out" / "model.nir").exists()
+    assert all(one["beta_max"] < 1 for one in answer["rounding"])
+
+
 def test_a_learner_becomes_a_graph_that_runs_alike(prototype, tmp_path: Path) -> None:
     answer = exporting.to_nir(prototype, tmp_path, 1e-4)
     assert list(answer["nodes"].values()).count("LIF") == 3

@@ -8,7 +8,9 @@ from neurometa.export.bundle import Bundle, Input, Network, Population, Readout,
 from neurometa.export.bundle.check import RANGES
 
 
-def random_bundle(seed: int, *, recurrent: bool, conv: bool, layers: int, extreme: bool, steps: int = 24) -> tuple[Bundle, np.ndarray]:
+def random_bundle(
+    seed: int, *, recurrent: bool, conv: bool, layers: int, extreme: bool, steps: int = 24, adaptive: bool = False
+) -> tuple[Bundle, np.ndarray]:
     """A network of a few neurons and its input (steps, n, 3).
 
     Args:
@@ -16,6 +18,7 @@ def random_bundle(seed: int, *, recurrent: bool, conv: bool, layers: int, extrem
         conv: whether the first synapses are a convolution behind a summing pool.
         layers: number of populations.
         extreme: weights, biases and exponents of any size, so that states wrap and saturate; otherwise such that neurons fire now and then.
+        adaptive: whether thresholds adapt, of one population in five not.
     """
     rng = np.random.default_rng(seed)
     arrays: dict[str, np.ndarray] = {}
@@ -50,9 +53,11 @@ def random_bundle(seed: int, *, recurrent: bool, conv: bool, layers: int, extrem
         threshold = constant(f"{name}.vth", *((0, 131071) if extreme else (20, 400)), size)
         decays = [constant(f"{name}.{field}", 0, 4095, size) if rng.random() < 0.7 else 4095 * (field == "du") for field in ("du", "dv")]
         exponent = int(rng.integers(0, 8) if extreme else rng.integers(0, 5))
-        populations.append(
-            Population(name, here, *decays, threshold, bias, exponent, int(rng.integers(0, 3)), int(rng.integers(-9000, 9000)))
-        )
+        onset, start, own = int(rng.integers(0, 3)), int(rng.integers(-9000, 9000)), {}
+        if adaptive and rng.random() < 0.8:
+            most = (1000, 131071) if extreme else (4095, 300)
+            own = {field: constant(f"{name}.{field}", 0, high, size) for field, high in zip(("da", "beta"), most, strict=True)}
+        populations.append(Population(name, here, *decays, threshold, bias, exponent, onset, start, **own))
         join(f"s{i}", source, name, before, here)
         if recurrent:
             join(f"r{i}", name, name, (size,), (size,))

@@ -37,7 +37,7 @@ def change(folder: Path, edit: Callable[[dict], object]) -> None:
 
 
 EDITS: dict[str, Callable[[dict], object]] = {
-    "version 99, this neurometa reads 1": lambda v: v.update(version=99),
+    "version 99, this neurometa reads 2": lambda v: v.update(version=99),
     "does not say format": lambda v: v.update(format="other"),
     "checksum differs": lambda v: v["arrays"].update(sha256="0" * 64),
     r"\$.arrays.file": lambda v: v["arrays"].update(file="../outside.npz"),
@@ -45,6 +45,9 @@ EDITS: dict[str, Callable[[dict], object]] = {
     "unknown field `code`": lambda v: v["network"].update(code="import os"),
     r"\$.network.populations\[0\].vth": lambda v: v["network"]["populations"][0].update(vth=131072),
     r"\$.network.populations\[0\].du": lambda v: v["network"]["populations"][0].update(du=-1),
+    r"\$.network.populations\[0\].da": lambda v: v["network"]["populations"][0].update(da=4096),
+    r"\$.network.populations\[0\].beta": lambda v: v["network"]["populations"][0].update(beta=-1),
+    "beta of p1 names the array absent": lambda v: v["network"]["populations"][0].update(beta="absent"),
     r"\$.network.synapses\[0\].exponent": lambda v: v["network"]["synapses"][0].update(exponent=8),
     "the source nobody": lambda v: v["network"]["synapses"][0].update(source="nobody"),
     "is missing": lambda v: v["network"]["synapses"][0].update(weight="absent"),
@@ -61,6 +64,15 @@ def test_a_description_that_cannot_be_played_is_refused(made: Path, says: str) -
     change(made, EDITS[says])
     with pytest.raises(UserError, match=says):
         read(made)
+
+
+def test_only_a_bundle_that_adapts_asks_for_a_reader_that_knows_adaptation(made: Path, tmp_path: Path) -> None:
+    assert json.loads((made / "bundle.json").read_text())["version"] == 1
+    bundle, _ = random_bundle(0, recurrent=True, conv=False, layers=2, extreme=False, adaptive=True)
+    write(tmp_path / "adaptive", bundle)
+    assert any(one.adapts for one in bundle.network.populations)
+    assert json.loads((tmp_path / "adaptive" / "bundle.json").read_text())["version"] == 2
+    assert read(tmp_path / "adaptive").network == bundle.network
 
 
 def test_a_truncated_file_is_refused(made: Path) -> None:

@@ -2,6 +2,7 @@
 
 import math
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -23,6 +24,8 @@ def expected(bundle: Bundle, spikes: np.ndarray) -> tuple[dict, dict]:
         lists = {key: bundle.constant(getattr(p, key), size).tolist() for key in ("du", "dv", "vth")}
         bias = [m * 2**p.bias_exp for m in bundle.arrays[p.bias].tolist()] if p.bias else [0] * size
         populations[p.name] = {**lists, "bias": bias, "size": size, "start": p.start}
+        if p.adapts:
+            populations[p.name] |= {key: bundle.constant(getattr(p, key), size).tolist() for key in ("da", "beta")}
     synapses = []
     for s in bundle.network.synapses:
         matrix = oracles_loihi.weights(bundle.arrays[s.weight], s.sign, s.bits)
@@ -44,9 +47,37 @@ def compare(bundle: Bundle, spikes: np.ndarray) -> Played:
 
 
 @settings(max_examples=15)
-@given(st.integers(0, 2**32), st.booleans(), st.booleans(), st.integers(1, 3), st.booleans())
-def test_random_networks_equal_the_oracle(seed: int, recurrent: bool, conv: bool, layers: int, extreme: bool) -> None:
-    compare(*random_bundle(seed, recurrent=recurrent, conv=conv, layers=layers, extreme=extreme, steps=12))
+@given(st.integers(0, 2**32), st.booleans(), st.booleans(), st.integers(1, 3), st.booleans(), st.booleans())
+def test_random_networks_equal_the_oracle(seed: int, recurrent: bool, conv: bool, layers: int, extreme: bool, adaptive: bool) -> None:
+    compare(*random_bundle(seed, recurrent=recurrent, conv=conv, layers=layers, extreme=extreme, steps=12, adaptive=adaptive))
+
+
+def test_random_thresholds_adapt_saturate_and_make_a_difference() -> None:
+    saturated = fewer = 0
+    for seed in range(12):
+        bundle, spikes = random_bundle(seed, recurrent=True, conv=False, layers=2, extreme=seed % 2 == 0, adaptive=True)
+        without = [msgspec.structs.replace(one, beta=0) for one in bundle.network.populations]
+        plain = bundle._replace(network=msgspec.structs.replace(bundle.network, populations=tuple(without)))
+        played, before = play(bundle, spikes, timed=True), play(plain, spikes, timed=True)
+        fewer += sum(int(before.spikes[name].sum()) - int(z.sum()) for name, z in played.spikes.items())
+        for one in (one for one in bundle.network.populations if one.adapts):
+            fades, more = (bundle.constant(value, math.prod(one.shape))[:, None].astype(float) for value in (one.da, one.beta))
+            rise = np.zeros(played.potential[one.name].shape)
+            for z in played.spikes[one.name][one.onset :]:
+                rise = rise * (1 - fades / 4096) + 64 * more * z
+                saturated += int((rise > 2**23).sum())
+    assert fewer > 300
+    assert saturated > 100, "steps at which 24 bits do not hold what the spikes add up to"
+
+
+def test_an_adapting_neuron_is_zeroed_at_every_interval() -> None:
+    population = Population("p", (1,), 4095, 0, 10, "b", 0, 1, interval=5, da=100, beta=30)
+    network = Network("a", 21, Input((3,)), (population,), (Synapses("s", "input", "p", "w"),), Readout("p", "spikes", 1.0))
+    bundle = Bundle(network, {"w": np.full((1, 3), 10, np.int32), "b": np.full(1, 50, np.int32)})
+    z = play(bundle, np.ones((3, 1), np.uint8), timed=False).spikes["p"][:, 0, 0]
+    assert 0 < z[1:6].sum() < 5, "it fires, and adapts"
+    for start in (6, 11, 16):
+        np.testing.assert_array_equal(z[start : start + 5], z[1:6])
 
 
 def test_the_random_networks_spike_wrap_and_saturate() -> None:

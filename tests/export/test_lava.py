@@ -73,6 +73,41 @@ def test_two_hundred_random_networks_spike_alike(seed: int) -> None:
     compare_ten(ten(seed), 10)
 
 
+def adaptive(seed: int, count: int) -> list[tuple[dict, Bundle, np.ndarray]]:
+    """Networks whose thresholds adapt, of every kind: recurrent, with a convolution, with constants of each neuron, saturating."""
+    kinds = [{**about, "adaptive": True} for about in ten(seed)[:count]]
+    return [(about, *random_bundle(**about, steps=16)) for about in kinds]
+
+
+def compare_adaptive(made: list[tuple[dict, Bundle, np.ndarray]]) -> None:
+    jobs = [(about, Job(bundle, spikes)) for about, bundle, spikes in made]
+    played = run([job for _, job in jobs], timeout_s=400)
+    assert sum(compare(job, one, about) for (about, job), one in zip(jobs, played, strict=True)) > 100, "silent networks prove nothing"
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.slow
+def test_adaptive_thresholds_spike_alike() -> None:
+    made = adaptive(0, 6)
+    assert sum(one.adapts for _, bundle, _ in made for one in bundle.network.populations) > 6
+    compare_adaptive(made)
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.thorough
+@settings(max_examples=10, phases=[Phase.generate])
+@given(SEEDS)
+def test_a_hundred_networks_with_adaptive_thresholds_spike_alike(seed: int) -> None:
+    compare_adaptive(adaptive(seed, 10))
+
+
+@pytest.mark.usefixtures("installed")
+def test_stock_processes_with_an_adaptive_threshold_are_refused_by_name() -> None:
+    _, bundle, spikes = adaptive(0, 1)[0]
+    with pytest.raises(UserError, match=r"p1 has an adaptive threshold, which none of Lava's own processes has"):
+        run([Job(bundle, spikes, stock=True)])
+
+
 def endless() -> Job:
     """A network that runs for minutes."""
     arrays = {"w": np.full((2, 3), 100, np.int32)}

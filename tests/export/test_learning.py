@@ -2,6 +2,7 @@
 
 import math
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -30,8 +31,18 @@ EPROP_TAG = Learning(
     "2^-4*u0*t*y3 - 2^-4*u0*t*y2", "u0*x1*y1 - 4*x0*y1 - 2^-2*u0*t - y0*t", 32, 6.0, seed=11
 )  # filtered eligibility, less this step's own spike, cleared by the neuron's reset
 
+EPROP_ALIF = Learning(
+    "2^-4*u0*x1*y1*y3 - 2^-6*x0*y1*y3 - 2^-4*u0*t*y1*y3 - 2^-4*u0*x1*y1*y2 + 2^-6*x0*y1*y2 + 2^-4*u0*t*y1*y2",
+    "2^-6*u0*x1*y1 - 2^-4*x0*y1 - 2^-6*u0*t - 2^-6*u0*t*y1",
+    32,
+    6.0,
+    seed=13,
+)  # the tag is what the synapse did to the neuron's adaptation, of rho = 1 - 2^-6 and beta = threshold / 4; psi = 1/4 where y1 is 127
 
-def network(rule: Learning, modulation: Modulation | None, sign: str = "mixed", seed: int = 0) -> tuple[Bundle, np.ndarray, dict]:
+
+def network(
+    rule: Learning, modulation: Modulation | None, sign: str = "mixed", adaptive: bool = False, seed: int = 0
+) -> tuple[Bundle, np.ndarray, dict]:
     """Twelve inputs, five neurons that learn and hear each other, with spikes and third factors."""
     rng = np.random.default_rng(seed)
     low, high = {"mixed": (-40, 90), "excitatory": (0, 90), "inhibitory": (-40, 0)}[sign]
@@ -40,7 +51,8 @@ def network(rule: Learning, modulation: Modulation | None, sign: str = "mixed", 
         "r": rng.integers(-30, 60, (5, 5)).astype(np.int32),
         "b": np.full(5, 900 if sign == "inhibitory" else 100, np.int32),
     }
-    population = Population("p", (5,), 2000, 300, 600, "b", 4, 1, 0, modulation)
+    own = {"da": 64, "beta": 150} if adaptive else {}
+    population = Population("p", (5,), 2000, 300, 600, "b", 4, 1, 0, modulation, **own)
     synapses = (Synapses("s", "input", "p", "w", exponent=0, sign=sign, learning=rule), Synapses("r", "p", "p", "r"))
     bundle = Bundle(Network("l", STEPS, Input((12,)), (population,), synapses, Readout("p", "spikes", 1.0)), arrays)
     spikes = (rng.random((STEPS, 12)) < 0.15).astype(np.uint8)[..., None]
@@ -55,15 +67,19 @@ READOUT_RULES = {
 }
 SURROGATE = Modulation("surrogate", "L", 8, 120)
 TRACED = Modulation("trace", "L", 16, 0, 300)
+ADAPTIVE = Modulation("surrogate", "L", 127, 300)
 CASES = {
     "stdp": (STDP, None, "mixed"),
     "stdp of excitatory weights": (STDP, None, "excitatory"),
     "stdp of inhibitory weights": (STDP, None, "inhibitory"),
     "stdp with decay of weights": (DECAYING, None, "mixed"),
+    "stdp of adaptive neurons": (STDP, None, "mixed", True),
     "stdp from constants": (pair_rule(Pairing(0.05, 0.03, tau_plus=8.0, tau_minus=12.0), 64.0), None, "mixed"),
     "reward": (REWARD, TRACED, "mixed"),
     "e-prop": (EPROP, SURROGATE, "mixed"),
     "e-prop with a filtered tag": (EPROP_TAG, SURROGATE, "mixed"),
+    "e-prop of adaptive neurons": (EPROP_ALIF, ADAPTIVE, "mixed", True),
+    "e-prop of adaptive neurons and excitatory weights": (EPROP_ALIF, ADAPTIVE, "excitatory", True),
     **{
         f"{name} of a readout, from constants": (sums(rule, 64.0, 20, decay).learning, Modulation("trace", "L"), "mixed")
         for name, (rule, _, decay, _) in READOUT_RULES.items()
@@ -75,14 +91,25 @@ def moved(bundle: Bundle, learned: Learned) -> int:
     return int((np.abs(learned.weights["s"] - bundle.arrays["w"]) > 3).sum())
 
 
-def compare_with_lava(names: list[str]) -> None:
+def randomly_adaptive(seed: int) -> tuple[Bundle, np.ndarray, dict]:
+    """Neurons that adapt each in its own way, of every third network so much that it saturates, zeroed now and then."""
+    bundle, spikes, signals = network(EPROP_ALIF, ADAPTIVE, "mixed", True, seed)
+    rng = np.random.default_rng(100 + seed)
+    own = {"da": rng.integers(0, 200, 5), "beta": rng.integers(0, 400 if seed % 3 else 131071, 5)}
+    population = msgspec.structs.replace(bundle.network.populations[0], da="da", beta="beta", interval=120 * (seed % 2))
+    arrays = {**bundle.arrays, **{name: array.astype(np.int32) for name, array in own.items()}}
+    return Bundle(msgspec.structs.replace(bundle.network, populations=(population,)), arrays), spikes, signals
+
+
+def compare_with_lava(names: list[str], more: list[tuple[Bundle, np.ndarray, dict]] | None = None) -> None:
     if lava.interpreter() is None:
         pytest.skip("no Lava environment: `neurometa lava install` makes one; no weight was compared with Lava's")
-    jobs = [network(*CASES[name], seed=i) for i, name in enumerate(names)]
+    jobs = [network(*CASES[name], seed=i) for i, name in enumerate(names)] + (more or [])
+    names = [*names, *("random adaptation" for _ in more or [])]
     for name, job, expected in zip(names, jobs, lava.learn(jobs), strict=True):
         check(job[0])
         found = learn(*job)
-        assert found.spikes["p"].sum() > 50, f"{name}: a silent network learns nothing"
+        assert found.spikes["p"].sum() > (10 if name == "random adaptation" else 50), f"{name}: a silent network learns nothing"
         assert moved(job[0], found) > 5, f"{name}: weights that stay prove nothing"
         np.testing.assert_array_equal(found.spikes["p"], expected.spikes["p"], err_msg=name)
         np.testing.assert_array_equal(found.weights["s"], expected.weights["s"], err_msg=name)
@@ -92,12 +119,12 @@ def compare_with_lava(names: list[str]) -> None:
 @pytest.mark.slow
 def test_weights_tags_and_spikes_are_those_of_lava_after_500_steps() -> None:
     written = ["stdp from constants", "soel of a readout, from constants", "e-prop of a readout, from constants"]
-    compare_with_lava([*written, "reward", "e-prop with a filtered tag"])
+    compare_with_lava([*written, "reward", "e-prop with a filtered tag", "e-prop of adaptive neurons"], [randomly_adaptive(3)])
 
 
 @pytest.mark.thorough
 def test_every_rule_and_sign_learns_as_in_lava() -> None:
-    compare_with_lava(list(CASES))
+    compare_with_lava(list(CASES), [randomly_adaptive(seed) for seed in range(6)])
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -2,6 +2,7 @@
 
 import math
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -10,7 +11,7 @@ from neurometa.chips.read import shipped
 from neurometa.core.constants import Free
 from neurometa.core.layer import Norm
 from neurometa.core.network import Stack, conv_network, mlp_network
-from neurometa.core.neuron import ALIF, IF, LIF, CurrentLIF
+from neurometa.core.neuron import ALIF, IF, LIF, CurrentLIF, RefractoryLIF
 from neurometa.errors import UserError
 from neurometa.export import lava
 from neurometa.export.bundle import check
@@ -48,6 +49,12 @@ NETWORKS = {
     "recurrent without delay between layers": lambda: mlp_network((1, 6, 6), (16, 12), neuron=IF(0.8), recurrent=True, steps=STEPS),
     "constants of each neuron": lambda: mlp_network(
         (1, 6, 6), (16, 12), neuron=LIF(0.7, 0.5), free=(Free("threshold"), Free("decay")), features="current", steps=STEPS
+    ),
+    "adaptive, convolutions": lambda: conv_network(
+        (1, 12, 12), (4, 6), (1, 1), (2, 1), neuron=ALIF(0.6, 0.6, 0.3, 0.8), features="current", steps=STEPS
+    ),
+    "adaptive, recurrent, constants of each neuron": lambda: mlp_network(
+        (1, 6, 6), (16, 12), neuron=ALIF(0.8, 0.5, 0.3, 0.9), free=(Free("beta"), Free("rho")), recurrent=True, delay=1, steps=STEPS
     ),
 }
 
@@ -127,6 +134,54 @@ def test_lava_in_floating_point_is_the_float_network(generator: torch.Generator)
                     np.testing.assert_allclose(played.potential[stage.name].T, after, rtol=1e-9, atol=1e-9, err_msg=name)
 
 
+LONG = 100
+
+
+def long(beta: float, generator: torch.Generator):
+    """Adaptive neurons that noise drives over a long window."""
+    network = mlp_network((1, 6, 6), (16, 12), neuron=ALIF(0.9, 0.5, beta, 0.98), steps=LONG, delay=1)
+    x = network.signal((torch.rand(LONG, 4, *network.shape, generator=generator) < 0.15).double())
+    return network, {name: value.double() for name, value in trained(network, generator).items()}, x
+
+
+def test_adaptive_neurons_spike_on_integers_nearly_as_in_floats_over_a_long_window(generator: torch.Generator) -> None:
+    network, params, x = long(0.2, generator)
+    folded = fold(network, params, LONG)
+    bundle, report = rounded(folded, calibrate(folded, x)[0], "n")
+    check(bundle)
+    given, _ = chip_input(bundle, folded, x)
+    played, record = play(bundle, given, timed=True), network.run(params, x)
+    without = [msgspec.structs.replace(one, beta=0) for one in bundle.network.populations]
+    plain = play(bundle._replace(network=msgspec.structs.replace(bundle.network, populations=tuple(without))), given, timed=True)
+    for stage in folded.stages:
+        z, other = (one.spikes[stage.name][stage.onset : stage.onset + LONG].transpose(0, 2, 1) for one in (played, plain))
+        expected = record.z[stage.layer][: len(z)].numpy()
+        assert 0.03 < expected.mean() < 0.3
+        assert (z != expected).mean() < 0.01, stage.name
+        assert other.mean() > 1.5 * expected.mean(), "without adaptation it fires more"
+    assert all(0 < one.beta_max < 0.1 and 0 < one.rho_max < 2**-13 for one in report)
+    assert resources(bundle, shipped()["loihi1-davies2018"])["programmed"] == ["alif1", "alif2"]
+
+
+@pytest.mark.parametrize("beta", [0.0, 30.0])
+def test_a_scale_leaves_room_for_what_spikes_add_to_the_threshold(beta: float, generator: torch.Generator) -> None:
+    network, params, x = long(beta, generator)
+    folded = fold(network, params, LONG)
+    peaks, _ = calibrate(folded, x)
+    bundle, _ = rounded(folded, peaks, "n")
+    population, stage = bundle.network.populations[0], folded.stages[0]
+    assert population.adapts == bool(beta)
+    assert peaks[stage.name].b >= beta
+    assert bundle.network.scales[stage.name] * max(peaks[stage.name]) <= 2**22
+
+
+def test_a_beta_that_would_round_to_nothing_is_refused(generator: torch.Generator) -> None:
+    network, params, x = long(1e-9, generator)
+    folded = fold(network, params, LONG)
+    with pytest.raises(UserError, match="a beta like it, or of 0"):
+        rounded(folded, calibrate(folded, x)[0], "n")
+
+
 def test_an_input_of_greys_arrives_as_bias_currents(generator: torch.Generator) -> None:
     network = conv_network((1, 12, 12), (4, 5), (1, 1), (2, 1), neuron=LIF(), steps=STEPS)
     params = trained(network, generator)
@@ -146,7 +201,8 @@ def test_an_input_of_greys_arrives_as_bias_currents(generator: torch.Generator) 
 
 REFUSED = {
     "reset = 'hard'": lambda: mlp_network((1, 6, 6), (16, 12), neuron=LIF(hard_reset=False), steps=STEPS),
-    "neuron lif, if or current-lif": lambda: mlp_network((1, 6, 6), (16, 12), neuron=ALIF(), steps=STEPS),
+    "neuron lif, if, current-lif or alif": lambda: mlp_network((1, 6, 6), (16, 12), neuron=RefractoryLIF(), steps=STEPS),
+    "reset = 'hard': ": lambda: mlp_network((1, 6, 6), (16, 12), neuron=ALIF(hard_reset=False), steps=STEPS),
     "pooling = 'average'": lambda: conv_network(*CONV, (2, 1, 1), pooling="max", neuron=LIF(), steps=STEPS),
     "network.readout = 'rate'": lambda: mlp_network((1, 6, 6), (16, 12), neuron=LIF(), readout_decay=0.5, steps=STEPS),
 }

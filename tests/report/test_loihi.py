@@ -36,6 +36,7 @@ EXPORT = {
         "why": "",
         "fullest": {"axons_in": 10, "axons_out": 20, "synapse_bytes": 300},
         "limits": {"axons_in_per_core": 4096},
+        "programmed": ["lif1"],
         "layers": [LAYER],
     },
     "rounding": [ROUNDED],
@@ -53,7 +54,17 @@ def test_an_exported_learner_is_shown_with_accuracies_resources_and_both_rasters
     spikes = (np.random.default_rng(0).random((4, 50)) < 0.2).astype(np.uint8)
     np.savez(run / "export.npz", layers=np.array(["lif1"]), **{"float/lif1": spikes, "chip/lif1": np.roll(spikes, 1, 1)})
     html = page.write([run], tmp_path / "page.html").read_text()
-    for said in ("On Loihi", "98.25 ± 0.80 %", "integer emulator", "Lava", "3 cores on 1 chip", "123,456 spikes", "chip only", "0.23 %"):
+    for said in (
+        "On Loihi",
+        "98.25 ± 0.80 %",
+        "integer emulator",
+        "Lava",
+        "3 cores on 1 chip",
+        "123,456 spikes",
+        "chip only",
+        "0.23 %",
+        "programmed",
+    ):
         assert said in html, said
     assert next(tmp_path.rglob("loihi.svg")).stat().st_size > 1000
     assert "its rule is" not in html

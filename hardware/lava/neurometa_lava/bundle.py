@@ -14,9 +14,9 @@ import zipfile
 
 import numpy as np
 
-FORMAT, VERSION = "neurometa-loihi", 1
+FORMAT, VERSION = "neurometa-loihi", 2
 WEIGHTS = {"mixed": (-256, 255), "excitatory": (0, 255), "inhibitory": (-255, 0)}
-NEURON = {"du": (0, 4095), "dv": (0, 4095), "vth": (0, 131071)}
+NEURON = {"du": (0, 4095), "dv": (0, 4095), "vth": (0, 131071), "da": (0, 4095), "beta": (0, 131071)}
 LIMITS = {"start": (1 - (1 << 23), (1 << 23) - 1), "bias_exp": (0, 7), "onset": (0, 4096), "interval": (0, 1 << 20), "lines": (0, 1 << 16), "exponent": (-8, 7), "bits": (1, 8), "stride": (1, 64), "padding": (0, 64), "pool": (1, 64)}
 MODULATION = {"height": (0, 127), "width": (0, 131071), "decay": (0, 4095), "offset": (-(1 << 15), (1 << 15) - 1), "slope": (0, 4095), "shift": (0, 24), "least": (0, 64)}
 _LARGEST = 1 << 30
@@ -66,6 +66,11 @@ def arriving(network: dict, given: np.ndarray) -> dict:
     return {"input": given[..., :size, :], **({"lines": given[..., size:, :]} if network.get("lines") else {})}
 
 
+def adapts(one: dict) -> bool:
+    """Whether spikes of a population raise its threshold."""
+    return one.get("beta", 0) != 0
+
+
 def _load(folder: pathlib.Path, named: dict, kind: type) -> dict:
     name = named["file"]
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*\.npz", name) or (folder / name).resolve().parent != folder.resolve():
@@ -97,7 +102,7 @@ def _check(bundle: Bundle) -> None:
         for field in ("bias_exp", "onset", "start", "interval"):
             _within(one.get(field, 0), LIMITS[field], f"{one['name']}.{field}")
         for field, limits in NEURON.items():
-            value = one[field]
+            value = one.get(field, 0) if field in ("da", "beta") else one[field]
             if isinstance(value, str):
                 _array(bundle, value, (size,), limits)
             else:

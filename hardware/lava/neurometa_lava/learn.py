@@ -49,11 +49,9 @@ def _one(bundle: Bundle, given: np.ndarray, signals: dict) -> Learned:
     from lava.proc.dense.process import Dense
     from lava.proc.io.source import RingBuffer
 
-    from neurometa_lava.play import constants, run
+    from neurometa_lava.play import neuron, run
     from neurometa_lava.processes.batch import SIGNS, BatchSynapses
     from neurometa_lava.processes.learning import RecordedLearning
-    from neurometa_lava.processes.modulated import ModulatedLIF
-    from neurometa_lava.processes.recorded import RecordedLIF
 
     network, sizes, steps = bundle.network, shapes(bundle.network), len(given)
     neurons, plastic, about = {}, {}, {one["name"]: one for one in network["populations"]}
@@ -62,8 +60,7 @@ def _one(bundle: Bundle, given: np.ndarray, signals: dict) -> Learned:
     with tempfile.TemporaryDirectory(prefix="neurometa-lava-") as folder:
         for i, (name, one) in enumerate(about.items()):
             rule = one.get("modulation")
-            neurons[name] = (ModulatedLIF if rule else RecordedLIF)(**constants(bundle, one, given.T, None, "fixed"))
-            neurons[name].proc_params["keep"] = (steps, f"{folder}/p{i}.npz")
+            neurons[name] = neuron(bundle, one, given.T, None, "fixed", (steps, f"{folder}/p{i}.npz"))
             neurons[name].proc_params["watch"] = name in watched
             if rule:
                 outside = signals[rule["signal"]] if rule.get("signal") else None

@@ -9,7 +9,7 @@ import typing
 import numpy as np
 
 from neurometa_lava import compat
-from neurometa_lava.bundle import Bundle, Refused, arriving, shapes
+from neurometa_lava.bundle import Bundle, Refused, adapts, arriving, shapes
 
 NEVER = 1 << 30
 """A reset interval longer than any window: LIFReset then resets once, at its offset."""
@@ -39,6 +39,9 @@ def play(bundle: Bundle, given: np.ndarray, *, timed: bool, arithmetic: str = "f
         raise Refused(f"input of shape {given.shape} given, expected ({'steps, ' if timed else ''}{size}, batch)")
     if arithmetic == "float" and not bundle.floats:
         raise Refused("this bundle does not hold the floating-point network: export it again with its floats")
+    adaptive = [one["name"] for one in network["populations"] if adapts(one)]
+    if stock and adaptive:
+        raise Refused(f"{adaptive[0]} has an adaptive threshold, which none of Lava's own processes has: play it with stock = false")
     began = time.perf_counter()
     compat.apply()
     imported = time.perf_counter()
@@ -59,7 +62,6 @@ def play(bundle: Bundle, given: np.ndarray, *, timed: bool, arithmetic: str = "f
 def _together(bundle: Bundle, given: np.ndarray, steps: int, arithmetic: str) -> Played:
     """All samples at once: stock neurons, connections of our own that know a batch."""
     from neurometa_lava.processes.batch import BatchSynapses
-    from neurometa_lava.processes.recorded import RecordedLIF
     from neurometa_lava.processes.source import Source
 
     network, sizes, batch = bundle.network, shapes(bundle.network), given.shape[-1]
@@ -67,9 +69,7 @@ def _together(bundle: Bundle, given: np.ndarray, steps: int, arithmetic: str) ->
         paths = {one["name"]: str(pathlib.Path(folder, f"{i}.npz")) for i, one in enumerate(network["populations"])}
         neurons = {}
         for one in network["populations"]:
-            words = constants(bundle, one, given, batch, arithmetic)
-            neurons[one["name"]] = RecordedLIF(**words)
-            neurons[one["name"]].proc_params["keep"] = (steps, paths[one["name"]])
+            neurons[one["name"]] = neuron(bundle, one, given, batch, arithmetic, (steps, paths[one["name"]]))
         sources, rows = {}, arriving(network, given.astype(np.uint8))
         for one in network["synapses"]:
             if one.get("to") == "signal":
@@ -136,19 +136,35 @@ def _one(bundle: Bundle, given: np.ndarray, steps: int, timed: bool, arithmetic:
     return Played({name: spikes for name, (spikes, _) in kept.items()}, {name: v for name, (_, v) in kept.items()}, timing)
 
 
+def neuron(bundle: Bundle, one: dict, given: np.ndarray, batch: "int | None", arithmetic: str, keep: tuple):
+    """A population as the process that it takes; `keep` is how many steps it runs and the file for what it did."""
+    from neurometa_lava.processes.adaptive import AdaptiveLIF, AdaptiveModulatedLIF
+    from neurometa_lava.processes.modulated import ModulatedLIF
+    from neurometa_lava.processes.recorded import RecordedLIF
+
+    kinds = (ModulatedLIF, AdaptiveModulatedLIF) if one.get("modulation") and batch is None else (RecordedLIF, AdaptiveLIF)
+    made = kinds[adapts(one)](**constants(bundle, one, given, batch, arithmetic))
+    made.proc_params["keep"] = keep
+    if adapts(one):
+        made.proc_params["adaptation"] = tuple(constant(bundle, one, field, batch, arithmetic) for field in ("da", "beta"))
+    return made
+
+
+def constant(bundle: Bundle, one: dict, field: str, batch: "int | None", arithmetic: str) -> np.ndarray:
+    """A constant of each neuron; with a batch axis where there is a batch."""
+    value = one.get(field, 0)
+    if arithmetic == "float":
+        value = bundle.floats[f"{one['name']}.{field}"]
+    elif isinstance(value, str):
+        value = bundle.arrays[value]
+    full = np.broadcast_to(np.asarray(value), (math.prod(one["shape"]),))
+    return full[:, None] if batch else full
+
+
 def constants(bundle: Bundle, one: dict, given: np.ndarray, batch: "int | None", arithmetic: str) -> dict:
     """What LIFReset is made of; with a batch axis where there is a batch."""
     n = math.prod(one["shape"])
     floating, biased = arithmetic == "float", bundle.network["input"].get("kind") == "bias" and bundle.network["input"]["target"] == one["name"]
-
-    def constant(field: str) -> np.ndarray:
-        value = one[field]
-        if floating:
-            value = bundle.floats[f"{one['name']}.{field}"]
-        elif isinstance(value, str):
-            value = bundle.arrays[value]
-        full = np.broadcast_to(np.asarray(value), (n,))
-        return full[:, None] if batch else full
 
     if biased:
         mantissa = given * (2.0 ** one.get("bias_exp", 0) * bundle.floats["input.scale"]) if floating else given
@@ -159,9 +175,7 @@ def constants(bundle: Bundle, one: dict, given: np.ndarray, batch: "int | None",
         mantissa = np.repeat(mantissa.reshape(n, 1), batch, 1) if batch else mantissa
     return {
         "shape": (n, batch) if batch else (n,),
-        "du": constant("du"),
-        "dv": constant("dv"),
-        "vth": constant("vth"),
+        **{field: constant(bundle, one, field, batch, arithmetic) for field in ("du", "dv", "vth")},
         "v": one.get("start", 0),
         "bias_mant": mantissa,
         "bias_exp": 0 if floating else one.get("bias_exp", 0),

@@ -62,6 +62,33 @@ def test_a_batch_is_what_stock_processes_do_one_by_one(arithmetic):
         np.testing.assert_allclose(together.potential[name], alone.potential[name], rtol=1e-12, atol=1e-12)
 
 
+def test_an_adaptive_threshold_is_what_plain_python_says():
+    network = {
+        "name": "n",
+        "steps": 20,
+        "input": {"shape": [1], "kind": "spikes"},
+        "populations": [{"name": "p", "shape": [2], "du": 4095, "dv": 500, "vth": 50, "onset": 1, "interval": 15, "da": "da", "beta": 70}],
+        "synapses": [{"name": "s", "source": "input", "target": "p", "weight": "w"}],
+    }
+    arrays = {"w": np.array([[80], [120]], np.int32), "da": np.array([200, 900], np.int32)}
+    floats = {"w": arrays["w"] / 1.0, "p.du": np.array(1.0), "p.dv": np.array(500 / 4096), "p.vth": np.array(50.0), "p.da": arrays["da"] / 4096, "p.beta": np.array(70.0)}
+    played = {kind: play(Bundle(network, arrays, floats), np.ones((1, 1), np.uint8), timed=False, arithmetic=kind) for kind in ("fixed", "float")}
+    for i, (w, da) in enumerate(((80, 200), (120, 900))):
+        v, b, spikes = 0, 0, []
+        for t in range(20):
+            if t in (1, 16):
+                v, b = 0, 0
+            v = v * 3596 // 4096 + (64 * w if t else 0)
+            spikes.append(v > 64 * 50 + b)
+            v, b = (0, b * (4096 - da) // 4096 + 64 * 70) if spikes[-1] else (v, b * (4096 - da) // 4096)
+        assert 3 < sum(spikes) < 15, "it fires, and adapts"
+        for found in played.values():
+            np.testing.assert_array_equal(found.spikes["p"][:, i, 0], spikes)
+        assert played["fixed"].potential["p"][i, 0] == v
+    with pytest.raises(Refused, match="p has an adaptive threshold"):
+        play(Bundle(network, arrays, floats), np.ones((1, 1), np.uint8), timed=False, stock=True)
+
+
 def test_an_unrolled_convolution_has_a_synapse_for_each_product():
     bundle, _ = made()
     conv = bundle.network["synapses"][0]
@@ -93,7 +120,7 @@ def test_a_sound_bundle_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"version": 2}, "use a newer one"),
+        ({"version": 3}, "use a newer one"),
         ({"format": "x"}, "expected 'neurometa-loihi'"),
         ({"arrays": {"file": "../arrays.npz", "sha256": "0"}}, "not the name of a file"),
         ({"arrays": {"file": "arrays.npz", "sha256": "0" * 64}}, "checksum differs"),
@@ -111,6 +138,10 @@ def test_integers_out_of_range_and_truncated_arrays_are_refused(tmp_path):
     for name, array, says in (("w", bundle.arrays["w"] + 300, "has integers from"), ("w", bundle.arrays["w"][:-1], "has shape"), ("dv", -bundle.arrays["dv"], "integers")):
         with pytest.raises(Refused, match=says):
             read(save(tmp_path, bundle._replace(arrays={**bundle.arrays, name: array.astype(np.int32)})))
+    for beta, says in ((-1, "a.beta = -1"), (1 << 17, "a.beta"), ("absent", "array absent is missing")):
+        bundle.network["populations"][0]["beta"] = beta
+        with pytest.raises(Refused, match=says):
+            read(save(tmp_path, bundle))
     bundle.network["populations"][0]["vth"] = math.nan
     with pytest.raises(Refused, match="whole number"):
         read(save(tmp_path, bundle))

@@ -12,7 +12,7 @@ from neurometa.export.bundle.schema import INPUT, LINES, Bundle, Network, Popula
 RANGES = {"mixed": (-256, 255), "excitatory": (0, 255), "inhibitory": (-255, 0)}
 """Weights by sign mode."""
 
-CONSTANTS = {"du": (0, 4095), "dv": (0, 4095), "vth": (0, 131071)}
+CONSTANTS = {"du": (0, 4095), "dv": (0, 4095), "vth": (0, 131071), "da": (0, 4095), "beta": (0, 131071)}
 BIAS = (-4096, 4095)
 
 LARGEST_SUM = 1 << 24
@@ -118,5 +118,6 @@ def _check_array(bundle: Bundle, what: str, name: str, shape: tuple[int, ...], l
 
 def _used(network: Network) -> list[str]:
     """Every array that is named."""
-    constants = [value for one in network.populations for value in (one.du, one.dv, one.vth, one.bias) if isinstance(value, str) and value]
+    given = [value for one in network.populations for value in (*(getattr(one, field) for field in CONSTANTS), one.bias)]
+    constants = [value for value in given if isinstance(value, str) and value]
     return [*constants, *(one.weight for one in network.synapses)]

@@ -15,8 +15,9 @@ from neurometa.errors import UserError
 from neurometa.export.bundle.check import check
 from neurometa.export.bundle.schema import Bundle, Network
 
-FORMAT, VERSION = "neurometa-loihi", 1
-"""What a bundle calls itself; an older neurometa refuses a newer version."""
+FORMAT, VERSION = "neurometa-loihi", 2
+"""What a bundle calls itself; an older neurometa refuses a newer version. It is 2 where a population adapts, or an input
+has lines or a neuron knows its own error, else 1: a reader that does not know these must not play such a network as one without."""
 
 DESCRIPTION = "bundle.json"
 ARRAYS, FLOATS = "arrays.npz", "floats.npz"
@@ -52,11 +53,19 @@ def write(folder: Path, bundle: Bundle) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         files = {name: _save(folder / name, arrays) for name, arrays in ((ARRAYS, bundle.arrays), (FLOATS, dict(bundle.floats))) if arrays}
-        described = _Description(FORMAT, VERSION, bundle.network, files.get(ARRAYS) or _save(folder / ARRAYS, {}), files.get(FLOATS))
+        version = VERSION if _newer(bundle) else 1
+        described = _Description(FORMAT, version, bundle.network, files.get(ARRAYS) or _save(folder / ARRAYS, {}), files.get(FLOATS))
         text = json.dumps(msgspec.to_builtins(described), indent=1, allow_nan=False)
         (folder / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         raise UserError(f"{folder} cannot be written ({error.strerror}): choose another folder with --out") from None
+
+
+def _newer(bundle: Bundle) -> bool:
+    """Whether a reader of version 1 could not play this."""
+    third = (one.modulation.third for one in bundle.network.populations if one.modulation)
+    adaptive = any(one.adapts for one in bundle.network.populations)
+    return adaptive or bundle.network.lines > 0 or any(kind != "arriving" for kind in third)
 
 
 def read(folder: Path) -> Bundle:

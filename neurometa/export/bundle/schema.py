@@ -86,6 +86,9 @@ class Population(_Strict, frozen=True):
         interval: it is set to zero every so many steps before and after that too, 0 for never: the next example begins.
         modulation: what the neurons send to rules with a third factor, None for nothing.
         start: potential at the very beginning; far below zero, it keeps a bias from making spikes before the onset.
+        da: decay of the threshold's adaptation over 4096; or the name of an array.
+        beta: by how much a spike raises the threshold, in its units; or the name of an array. 0 for a threshold that stays, the neuron of
+            Loihi 1 and stock Lava; any other takes a neuron of one's own.
     """
 
     name: Name
@@ -99,6 +102,13 @@ class Population(_Strict, frozen=True):
     start: Annotated[int, Meta(gt=-(1 << 23), lt=1 << 23)] = 0
     modulation: Modulation | None = None
     interval: Annotated[int, Meta(ge=0, le=1 << 20)] = 0
+    da: Decay | Name = 0
+    beta: Threshold | Name = 0
+
+    @property
+    def adapts(self) -> bool:
+        """Whether spikes raise the threshold."""
+        return self.beta != 0
 
     def rests(self, step: int) -> bool:
         """Whether the state is set to zero before this step."""

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from neurometa.core.neuron import CurrentLIF
+from neurometa.core.neuron import ALIF, CurrentLIF
 from neurometa.core.recurrent_scan import recurrent_scan
 from neurometa.core.scan import states
 from neurometa.export.bundle.schema import INPUT
@@ -45,7 +45,7 @@ def calibrate(folded: Folded, x: Signal) -> tuple[dict[str, Peaks], dict[str, Te
             sent[stage.name] = running[-1]
             continue
         found = _fire(stage, current, folded.steps)
-        peaks[stage.name] = Peaks(float(found.v.abs().max()), float(found.i.abs().max()))
+        peaks[stage.name] = _peaks(stage, found)
         sent[stage.name] = found.z
         late[stage.name] = _delay(folded, at)
     return peaks, {name: spikes for name, spikes in sent.items() if name != INPUT}
@@ -78,8 +78,19 @@ def _arriving(folded: Folded, one: Synapse, sent: dict[str, Tensor], timed: bool
 def _fire(stage: Stage, current: Tensor, steps: int) -> Any:
     decay, filtered, threshold = (torch.from_numpy(value) for value in (stage.decay, stage.current_decay, stage.threshold))
     neuron = CurrentLIF(decay, filtered, threshold)
+    if stage.adapts:
+        neuron = ALIF(decay, threshold, torch.from_numpy(stage.beta), torch.from_numpy(stage.rho))
     again = [one.weight for one in stage.synapses if one.source == stage.name]
     if again:
         recurrent = torch.from_numpy(np.sum(again, 0))
         return recurrent_scan(neuron, current, recurrent, steps, None, "reference")
     return states(neuron, current, steps, None, "reference")
+
+
+def _peaks(stage: Stage, found: Any) -> Peaks:
+    """Of neurons that fire; the current of those that adapt is what their potential gained."""
+    if not stage.adapts:
+        return Peaks(float(found.v.abs().max()), float(found.i.abs().max()))
+    kept = torch.from_numpy(stage.decay) * found.v * (1 - found.z)
+    gained = found.v - torch.cat([torch.zeros_like(kept[:1]), kept[:-1]])
+    return Peaks(float(found.v.abs().max()), float(gained.abs().max()), float((torch.from_numpy(stage.beta) * found.a).max()))

@@ -10,7 +10,7 @@ from torch import Tensor
 from neurometa.core.constants import with_params
 from neurometa.core.layer import EPSILON, Conv2d, Flatten, Layer, Linear, Norm, Offset, Pool, Scale, Spiking, TimeAverage
 from neurometa.core.network import READOUT, Stack
-from neurometa.core.neuron import IF, LIF, CurrentLIF
+from neurometa.core.neuron import ALIF, IF, LIF, CurrentLIF
 from neurometa.errors import UserError
 from neurometa.export.bundle.schema import INPUT
 from neurometa.export.loihi.stage import ALWAYS, Folded, Stage, Synapse
@@ -217,13 +217,15 @@ def _population(walk: _Walk, name: str, layer: Spiking, own: dict[str, np.ndarra
         synapses.insert(1, Synapse(f"{name}-bias", ALWAYS, bias[:, None].copy()))
         bias = np.zeros(n)
     stage = Stage(name, shape, tuple(synapses), bias, decay, filtered, threshold, walk.onset, name)
+    if isinstance(neuron, ALIF):
+        stage = stage._replace(beta=_each(neuron.beta, shape), rho=_each(neuron.rho, shape))
     return stage, _Walk(name, shape, 1, 1.0, shape, walk.onset + 1 - layer.delay, None)
 
 
 def _refuse_neuron(name: str, neuron: Any, hard_reset: bool) -> None:
     kind = type(neuron).__name__
-    if not isinstance(neuron, LIF | IF | CurrentLIF):
-        _refuse(f"layer {name} of {kind}, which Loihi's neuron is not,", "neuron lif, if or current-lif")
+    if not isinstance(neuron, LIF | IF | CurrentLIF | ALIF):
+        _refuse(f"layer {name} of {kind}, which Loihi's neuron is not,", "neuron lif, if, current-lif or alif")
     if not neuron.hard_reset and not hard_reset:
         _refuse(
             f"layer {name}, whose reset subtracts the threshold while Loihi's sets the potential to 0,",

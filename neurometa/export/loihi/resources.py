@@ -20,7 +20,8 @@ def resources(bundle: Bundle, card: Card) -> dict[str, Any]:
     further inputs of their population; the axons by which its neurons reach their own cores are not counted.
 
     Returns:
-        Plain data: totals, one entry a population, the fullest core, the card's limits, and whether all fits (if not, why).
+        Plain data: totals, one entry a population, the fullest core, the card's limits, whether all fits (if not, why), and the populations
+        that take a neuron programmed for them, because their thresholds adapt: no card says which chip can be programmed so.
     """
     shapes = bundle.network.shapes
     bits = card.limit("weight_bits") or 8
@@ -45,6 +46,7 @@ def resources(bundle: Bundle, card: Card) -> dict[str, Any]:
     found: dict[str, Any] = {
         "chip": card.name,
         **{key: sum(layer[key] for layer in layers) for key in ("compartments", "synapses", "synapse_bytes")},
+        "programmed": [one.name for one in bundle.network.populations if one.adapts],
         "limits": {name: card.limit(name) for name in LIMITS if card.limit(name) is not None},
         "layers": layers,
     }

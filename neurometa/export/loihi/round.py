@@ -4,6 +4,8 @@ With a factor S, weights S W, threshold S theta and bias 64 S b make the same sp
 
     S = 2**e 254 / (c max|W|)      W -> nearest even number to S W / 2**e, theta -> round(S theta), b -> mantissa and exponent of 64 S b
 
+and beta as theta, where it adapts.
+
 c <= 1 clips the largest weights where that makes the mean square error smaller; e is the largest exponent with which twice what the
 calibration batch showed still fits 24 bits, the threshold 17, the bias 13 times 2**7.
 """
@@ -11,6 +13,7 @@ calibration batch showed still fits 24 bits, the threshold 17, the bias 13 times
 import math
 from typing import Literal, NamedTuple, NoReturn
 
+import msgspec
 import numpy as np
 
 from neurometa.errors import UserError
@@ -29,10 +32,11 @@ NEVER = 131071
 
 
 class Peaks(NamedTuple):
-    """Largest magnitudes that a calibration batch brought about in the float network: of the potential, and of the current."""
+    """Largest magnitudes that a calibration batch brought about in the float network: of potential, current, and rise of the threshold."""
 
     v: float
     i: float
+    b: float = 0.0
 
 
 class Rounded(NamedTuple):
@@ -47,6 +51,8 @@ class Rounded(NamedTuple):
         zeros: weights not 0 that became 0, in percent.
         bias_max: largest error of a bias, in percent of the threshold (of the largest bias where there is none).
         threshold_max, decay_max: largest error of a threshold, in percent, and of a decay.
+        beta_max, rho_max: largest error of what a spike adds to the threshold, in percent of the largest, and of the factor by which that
+            stays; 0 where no threshold adapts.
     """
 
     layer: str
@@ -59,6 +65,8 @@ class Rounded(NamedTuple):
     bias_max: float
     threshold_max: float
     decay_max: float
+    beta_max: float = 0.0
+    rho_max: float = 0.0
 
 
 def rounded(folded: Folded, peaks: dict[str, Peaks], name: str, bits: int = 8) -> tuple[Bundle, list[Rounded]]:
@@ -110,20 +118,27 @@ def _scale(stage: Stage, carried: tuple[Synapse, ...], peaks: Peaks, biased: boo
     """The exponent e and the scale without it, S / 2**e."""
     base = _base(carried[0].weight, bits) if carried else 1.0
     threshold = 0.0 if stage.accumulates else float(stage.threshold.max())
+    raised = max(threshold, float(stage.beta.max())) if stage.adapts else threshold
     bias = 0.0 if biased else float(np.abs(stage.bias).max())
     rows = sum(float(np.abs(one.weight.reshape(len(one.weight), -1)).sum(1).max()) * one.pool**2 for one in carried)
     limit = (NEVER << 6 if stage.accumulates else STATE) / MARGIN
     for exponent in EXPONENTS if carried else range(16, -9, -1):
         scale = base * 2.0**exponent
-        fits = 64 * scale * max(peaks.v, peaks.i) < limit and scale * threshold <= NEVER
+        fits = 64 * scale * max(peaks) < limit and scale * raised <= NEVER
         if fits and 64 * scale * (peaks.i if biased else bias) <= 4095 * 2**7 and scale * rows < LARGEST_SUM:
             break
     else:
+        rise = f" that spikes raise by up to {max(peaks.b, raised):.3g}" if stage.adapts else ""
         _refuse(
-            f"{stage.name} with potentials up to {peaks.v:.3g}, a threshold of {threshold:.3g} and biases up to {bias:.3g}", "smaller ones"
+            f"{stage.name} with potentials up to {peaks.v:.3g}, a threshold of {threshold:.3g}{rise} and biases up to {bias:.3g}",
+            "smaller ones",
         )
     if not stage.accumulates and scale * float(stage.threshold.min()) < 1:
         _refuse(f"{stage.name} with thresholds from {stage.threshold.min():.3g} to {threshold:.3g}", "thresholds of a like size")
+    if stage.adapts and scale * float(stage.beta.max()) < 1:
+        _refuse(
+            f"{stage.name} with a threshold of {threshold:.3g} that a spike raises by {stage.beta.max():.3g}", "a beta like it, or of 0"
+        )
     return exponent, base
 
 
@@ -194,7 +209,11 @@ def _population(stage: Stage, scale: float, biased: bool) -> tuple[Population, d
         exponent = max(0, math.ceil(math.log2(np.abs(wanted).max() / 4095) - 1e-12)) if np.abs(wanted).max() > 4095 else 0
         name = f"{stage.name}.bias"
         arrays[name] = np.round(wanted / 2**exponent).astype(np.int32)
-    return Population(stage.name, stage.shape, du, dv, limit, name, exponent, stage.onset, start), arrays
+    made = Population(stage.name, stage.shape, du, dv, limit, name, exponent, stage.onset, start)
+    if stage.adapts:
+        fades, raises = np.clip(np.round((1 - stage.rho) * 4096), 0, 4095).astype(int), np.round(stage.beta * scale).astype(int)
+        made = msgspec.structs.replace(made, da=constant("da", fades), beta=constant("beta", raises))
+    return made, arrays
 
 
 def mantissas(bundle: Bundle, currents: np.ndarray) -> np.ndarray:
@@ -206,6 +225,7 @@ def mantissas(bundle: Bundle, currents: np.ndarray) -> np.ndarray:
 
 def _floats(stage: Stage, carried: tuple[Synapse, ...]) -> dict[str, np.ndarray]:
     constants = {"du": 1 - stage.current_decay, "dv": 1 - stage.decay, "vth": np.minimum(stage.threshold, 1e300), "bias": stage.bias}
+    constants |= {"da": 1 - stage.rho, "beta": stage.beta} if stage.adapts else {}
     return {f"{stage.name}.{key}": np.array(value) for key, value in constants.items()} | {
         f"{one.name}.weight": one.weight for one in carried
     }
@@ -234,8 +254,11 @@ def _report(
     dv = arrays[population.dv] if isinstance(population.dv, str) else np.array(population.dv)
     du = arrays[population.du] if isinstance(population.du, str) else np.array(population.du)
     decay = max(float(np.abs(1 - dv / 4096 - stage.decay).max()), float(np.abs(1 - (du + 1) / 4096 - stage.current_decay).max()))
+    raises, fades = (np.array(value) if isinstance(value, int) else arrays[value] for value in (population.beta, population.da))
+    beta = 100 * float(np.abs(raises / scale - stage.beta).max() / stage.beta.max()) if stage.adapts else 0.0
+    rho = float(np.abs(1 - fades / 4096 - stage.rho).max()) if stage.adapts else 0.0
     return Rounded(
         stage.name, 64 * scale, exponent, 100 * float(np.sqrt(np.square(got - wanted).mean())) / largest,
         100 * float(np.abs(got - wanted).max()) / largest, clipped, 100 * float(((got == 0) & (wanted != 0)).mean()),
-        100 * float(np.abs(bias - stage.bias).max()) / unit, 100 * off, decay,
+        100 * float(np.abs(bias - stage.bias).max()) / unit, 100 * off, decay, beta, rho,
     )  # fmt: skip

@@ -42,6 +42,7 @@ class Stage(NamedTuple):
         decay, current_decay, threshold: float64 (n,); the threshold is infinite where the population only accumulates.
         onset: step of the chip's clock at which the float network's first step takes place here.
         layer: the float network's layer of these neurons, "" where there is none.
+        beta, rho: float64 (n,): by how much a spike raises the threshold, and the factor by which that stays; empty where it does not.
     """
 
     name: str
@@ -53,6 +54,13 @@ class Stage(NamedTuple):
     threshold: np.ndarray
     onset: int
     layer: str
+    beta: np.ndarray = np.zeros(0)
+    rho: np.ndarray = np.zeros(0)
+
+    @property
+    def adapts(self) -> bool:
+        """Whether spikes raise the threshold."""
+        return bool(self.beta.any())
 
     @property
     def accumulates(self) -> bool:

@@ -37,6 +37,10 @@ class ModulatedFixed(PyLifResetModelBitAcc):
     s_out_y3: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=7)
     y1: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=7)
 
+    def limit(self):
+        """What the potential must exceed for a spike."""
+        return self.effective_vth
+
     def run_spk(self):
         """One step: stock dynamics, then y1 from the potential before its reset or from own spikes, y2 and y3 from the signal."""
         arriving = self.a_in.recv()
@@ -48,12 +52,12 @@ class ModulatedFixed(PyLifResetModelBitAcc):
             self.scale_threshold()
         self.subthr_dynamics(activation_in=arriving)
         spikes = self.spiking_activation()
-        before = np.array(self.v, dtype=np.int64)
+        before, limit = np.array(self.v, dtype=np.int64), self.limit()
         self.reset_voltage(spike_vector=spikes)
         rule, outside, signal = self.proc_params["modulation"], self.proc_params["signal"], self.a_signal.recv()
         signal = np.clip(signal if outside is None else signal + outside[self.time_step - 1], -127, 127)
         if rule["y1"] == "surrogate":
-            near = np.abs(before - self.effective_vth) < rule.get("width", 0) << 6
+            near = np.abs(before - limit) < rule.get("width", 0) << 6
             self.y1 = (rule.get("height", 1) * near).astype(np.int32)
         else:
             kept = (self.y1.astype(np.int64) * (4096 - rule.get("decay", 0))) >> 12
