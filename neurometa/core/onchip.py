@@ -1,0 +1,198 @@
+"""A network's body in a chip's integers: weights, thresholds, decays, biases and potentials as an export writes and a chip computes them.
+
+Behind each other stand synapses, a normalisation, neurons, a pool. Of each layer the linear parts are folded in float64 and rounded by
+`fixed`; the sums of integer weights over spikes are exact in single precision; `compiled.integer` runs the neurons. What neurons that only
+accumulate are read of, and the mean of the last spikes, are handed on to the host's layers.
+"""
+
+from typing import Any, NamedTuple, NoReturn
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from neurometa.core import fixed
+from neurometa.core.compiled.integer import Cells, straight, window
+from neurometa.core.grid import factor_of, statistics_of
+from neurometa.core.layer import Conv2d, Flatten, Layer, Linear, Norm, Pool, Spiking, TimeAverage, _late
+from neurometa.core.neuron import IF, LIF
+from neurometa.errors import UserError
+from neurometa.types import Params, Signal
+
+EXACT = 1 << 24
+"""Whole numbers up to here are exact in single precision, sums of them in any order too."""
+
+Layers = tuple[tuple[str, Layer], ...]
+
+
+class Walk(NamedTuple):
+    """Where we are.
+
+    Attributes:
+        x: what was sent: spikes, summed over the windows of the pools behind their population.
+        pool, factor: of these pools: width of a window, and by what the float network multiplies its sum.
+        average: of the spikes over time, once it was met.
+        notes: what layers noted, by kind and layer.
+    """
+
+    x: Signal
+    pool: int
+    factor: float
+    average: TimeAverage | None
+    notes: dict[str, Params]
+
+
+class Folded(NamedTuple):
+    """Synapses and the normalisation behind them: in float64 without gradient, and as tensors of the network's type with one.
+
+    Attributes:
+        own: weights as they are trained.
+        weight, bias: float64; one bias a channel.
+        gain: by what the normalisation and the pool before multiply each channel, a tensor (post, ...).
+        shift: the bias, a tensor of the shape of a step's current or broadcast to it.
+    """
+
+    own: Tensor
+    weight: np.ndarray
+    bias: np.ndarray
+    gain: Tensor
+    shift: Tensor
+
+
+def run(layers: Layers, readout: str, bits: int, params: dict[str, Params], x: Signal) -> tuple[Signal, dict[str, Params], Layers]:
+    """Run what a chip would.
+
+    Args:
+        layers: of the network.
+        readout: name of the synapses that stay on the host.
+        bits: of a weight.
+        params: by layer.
+        x: spikes.
+    Returns:
+        What the host is given, what was noted by kind and layer, and the host's layers.
+    Raises:
+        UserError: an input that is not 0 or 1, or a layer that does not fit; the message names it.
+    """
+    if x.values.device.type != "cpu" or not bool(((x.values == 0) | (x.values == 1)).all()):
+        raise UserError(f"an input on {x.values.device.type} given to a network in integers, expected one of 0 and 1 on cpu")
+    walk = Walk(x, 1, 1.0, None, {})
+    while layers:
+        (name, layer), layers = layers[0], layers[1:]
+        if isinstance(layer, Conv2d | Linear) and name != readout:
+            norm = layers[0] if layers and isinstance(layers[0][1], Norm) else None
+            layers = layers[1:] if norm else layers
+            folded, walk = _folded(walk, name, layer, norm, params)
+            if layers and isinstance(layers[0][1], Spiking):
+                walk = _fired(walk, name, layer, folded, layers[0], bits)
+                layers = layers[1:]
+                continue
+            return _summed(walk, name, layer, folded, bits), walk.notes, layers
+        if name == readout or (walk.average and not isinstance(layer, Flatten)):
+            layers = ((name, layer), *layers)
+            break
+        walk = _between(walk, name, layer)
+    if walk.pool > 1 or walk.average is None:
+        _refuse("the last", "no plain average of spikes over time")
+    return walk.average.apply({}, walk.x, {})[0], walk.notes, layers
+
+
+def _refuse(name: str, what: str) -> NoReturn:
+    raise UserError(
+        f"layer {name}, {what}, given to a network in integers, expected what `neurometa export` takes, without pooled currents"
+    )
+
+
+def _between(walk: Walk, name: str, layer: Layer) -> Walk:
+    """A layer without synapses: what pools make of spikes is a sum, whose factor goes into the weights behind it."""
+    if isinstance(layer, TimeAverage) and not layer.decay and not layer.last:
+        return walk._replace(average=layer)
+    if isinstance(layer, Flatten):
+        return walk._replace(x=layer.apply({}, walk.x, {})[0])
+    if not isinstance(layer, Pool) or layer.kind == "max" or layer.stride not in (None, layer.size):
+        _refuse(name, str(layer))
+    summed = Pool(layer.size, "sum").apply({}, walk.x, {})[0]
+    factor = 1 / layer.size**2 if layer.kind == "average" else 1.0
+    return walk._replace(x=summed, pool=walk.pool * layer.size, factor=walk.factor * factor)
+
+
+def _folded(walk: Walk, name: str, layer: Conv2d | Linear, norm: tuple[str, Any] | None, params: dict[str, Params]) -> tuple[Folded, Walk]:
+    """Fold as the export does, operation by operation, and note the statistics where they are measured."""
+    own = params[name]
+    weight, bias = _double(own["weight"]) * walk.factor, _double(own["bias"]) if "bias" in own else np.zeros(len(own["weight"]))
+    soft = own["weight"].new_full((len(weight),), walk.factor)
+    shift = own.get("bias", torch.zeros_like(soft))
+    if norm is not None:
+        known, pooled = params[norm[0]], {**own, "weight": own["weight"] * walk.factor}
+        measured = statistics_of(layer, pooled, walk.x, norm[1], known)
+        for kind, value in measured.items():
+            walk.notes.setdefault(kind, {})[norm[0]] = value
+        known = {**known, **measured}
+        scale, offset = fixed.affine({key: _double(value) for key, value in known.items()})
+        weight, bias = weight * scale.reshape(-1, *[1] * (weight.ndim - 1)), bias * scale + offset
+        gain = factor_of(known)
+        soft, shift = soft * gain, known["shift"] + (shift - known["mean"]) * gain
+    spread = [-1, *[1] * (2 if isinstance(layer, Conv2d) else 0)]
+    return Folded(own["weight"], weight, bias, soft.reshape(-1, *[1] * (weight.ndim - 1)), shift.reshape(spread)), walk
+
+
+def _double(x: Tensor) -> np.ndarray:
+    return x.detach().double().numpy()
+
+
+def _arriving(walk: Walk, layer: Conv2d | Linear, folded: Folded, grid: fixed.Grid, x: Signal, most: int = 1) -> Tensor:
+    """Sums of integer weights over spikes or, at most `most`, numbers of them, exact; the gradient is that of the unrounded weights."""
+    rounded = torch.from_numpy(grid.weight).to(folded.own)
+    weight = straight(rounded, folded.own * (folded.gain * (grid.scale / 2.0**grid.exponent)))
+    largest = float(np.abs(grid.weight).reshape(len(rounded), -1).sum(1).max()) * walk.pool**2 * most
+    values = x.values
+    if largest > EXACT:
+        weight, values = weight.double(), values.double()
+    return layer.apply({"weight": weight}, Signal(values, x.timed), {})[0].values
+
+
+def _fired(walk: Walk, name: str, layer: Conv2d | Linear, folded: Folded, unit: tuple[str, Layer], bits: int) -> Walk:
+    """Neurons, and the spikes that they send."""
+    called, population = unit
+    neuron: Any = population.neuron  # type: ignore[attr-defined]
+    _check(called, population)
+    steps = len(walk.x.values) if walk.x.timed else population.steps  # type: ignore[attr-defined]
+    dv = int(fixed.decays(neuron.decay))
+    grid = fixed.safe(called, folded.weight, walk.pool, folded.bias, fixed.Cell(dv, neuron.threshold, False, steps), bits)
+    mantissas, shift = fixed.biases(folded.bias, grid.scale)
+    vth = int(fixed.thresholds(neuron.threshold, grid.scale))
+    bias = torch.from_numpy(mantissas * 2.0**shift).reshape(folded.shift.shape)
+    real = neuron._replace(threshold=vth / grid.scale)
+    cells = Cells(real, steps, 1 - dv / 4096, vth, 2.0**grid.exponent, grid.scale, bias)
+    arriving = _arriving(walk, layer, folded, grid, walk.x)
+    z, v = window(arriving if walk.x.timed else arriving.unsqueeze(0), folded.shift, cells)
+    for kind, value in (("z", z), ("v", v)):
+        walk.notes.setdefault(kind, {})[called] = value
+    return walk._replace(x=Signal(_late(z, None) if population.delay else z, True), pool=1, factor=1.0)  # type: ignore[attr-defined]
+
+
+def _check(name: str, population: Any) -> None:
+    neuron = population.neuron
+    if not isinstance(neuron, LIF | IF) or not neuron.hard_reset:
+        _refuse(name, f"neurons of {type(neuron).__name__} with hard_reset = {getattr(neuron, 'hard_reset', False)}")
+    if population.free or population.recurrent or isinstance(neuron.decay, Tensor) or isinstance(neuron.threshold, Tensor):
+        _refuse(name, "recurrent or with constants of each neuron's own")
+
+
+def _summed(walk: Walk, name: str, layer: Conv2d | Linear, folded: Folded, bits: int) -> Signal:
+    """What neurons that only accumulate hold at the end, over 64 S and the number of steps: the mean current."""
+    if walk.average is None or not walk.x.timed:
+        _refuse(name, "synapses without neurons behind them or a time average before them")
+    steps = len(walk.x.values)
+    grid = fixed.safe(name, folded.weight, walk.pool, folded.bias, fixed.Cell(0, 0.0, True, steps), bits)
+    mantissas, shift = fixed.biases(folded.bias, grid.scale)
+    factor = 2.0**grid.exponent
+    if fixed.range_of(folded.weight, bits)[2] * factor >= 1:  # nothing is rounded down: the sum over time may come first
+        total = _arriving(walk, layer, folded, grid, Signal(walk.x.values.sum(0), False), steps)
+        potential = 64 * factor * total.detach().double()
+    else:
+        each = _arriving(walk, layer, folded, grid, walk.x)
+        potential, total = 64 * (factor * each.detach().double()).floor().sum(0), each.sum(0)
+    bias = torch.from_numpy(mantissas * 2.0**shift).reshape(folded.shift.shape)
+    read = (potential + steps * bias) * (1 / (64 * grid.scale * steps))
+    soft = (factor / (grid.scale * steps)) * total.to(folded.own) + folded.shift
+    return Signal(straight(read.to(folded.own), soft), False)
