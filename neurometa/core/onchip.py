@@ -123,7 +123,7 @@ def _folded(walk: Walk, name: str, layer: Conv2d | Linear, norm: tuple[str, Any]
     shift = own.get("bias", torch.zeros_like(soft))
     if norm is not None:
         known, pooled = params[norm[0]], {**own, "weight": own["weight"] * walk.factor}
-        measured = statistics_of(layer, pooled, walk.x, norm[1], known)
+        measured = statistics_of(layer, pooled, walk.average.apply({}, walk.x, {})[0] if walk.average else walk.x, norm[1], known)
         for kind, value in measured.items():
             walk.notes.setdefault(kind, {})[norm[0]] = value
         known = {**known, **measured}
