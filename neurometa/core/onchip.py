@@ -41,6 +41,10 @@ class Walk(NamedTuple):
     average: TimeAverage | None
     notes: dict[str, Params]
 
+    def noted(self, name: str, **values: Tensor) -> "Walk":
+        """With something noted of a layer."""
+        return self._replace(notes={**self.notes, **{kind: {**self.notes.get(kind, {}), name: value} for kind, value in values.items()}})
+
 
 class Folded(NamedTuple):
     """Synapses and the normalisation behind them: in float64 without gradient, and as tensors of the network's type with one.
@@ -50,6 +54,7 @@ class Folded(NamedTuple):
         weight, bias: float64; one bias a channel.
         gain: by what the normalisation and the pool before multiply each channel, a tensor (post, ...).
         shift: the bias, a tensor of the shape of a step's current or broadcast to it.
+        measured: statistics of the normalisation, where it had none.
     """
 
     own: Tensor
@@ -57,6 +62,7 @@ class Folded(NamedTuple):
     bias: np.ndarray
     gain: Tensor
     shift: Tensor
+    measured: Params
 
 
 def run(layers: Layers, readout: str, bits: int, params: dict[str, Params], x: Signal) -> tuple[Signal, dict[str, Params], Layers]:
@@ -81,7 +87,8 @@ def run(layers: Layers, readout: str, bits: int, params: dict[str, Params], x: S
         if isinstance(layer, Conv2d | Linear) and name != readout:
             norm = layers[0] if layers and isinstance(layers[0][1], Norm) else None
             layers = layers[1:] if norm else layers
-            folded, walk = _folded(walk, name, layer, norm, params)
+            folded = _folded(walk, layer, params[name], norm and norm[1], params[norm[0]] if norm else {})
+            walk = walk.noted(norm[0], **folded.measured) if norm else walk
             if layers and isinstance(layers[0][1], Spiking):
                 walk = _fired(walk, name, layer, folded, layers[0], bits)
                 layers = layers[1:]
@@ -92,7 +99,7 @@ def run(layers: Layers, readout: str, bits: int, params: dict[str, Params], x: S
             break
         walk = _between(walk, name, layer)
     if walk.pool > 1 or walk.average is None:
-        _refuse("the last", "no plain average of spikes over time")
+        _refuse("before the readout", "where currents or single steps are read")
     return walk.average.apply({}, walk.x, {})[0], walk.notes, layers
 
 
@@ -115,24 +122,21 @@ def _between(walk: Walk, name: str, layer: Layer) -> Walk:
     return walk._replace(x=summed, pool=walk.pool * layer.size, factor=walk.factor * factor)
 
 
-def _folded(walk: Walk, name: str, layer: Conv2d | Linear, norm: tuple[str, Any] | None, params: dict[str, Params]) -> tuple[Folded, Walk]:
-    """Fold as the export does, operation by operation, and note the statistics where they are measured."""
-    own = params[name]
+def _folded(walk: Walk, layer: Conv2d | Linear, own: Params, norm: Any, known: Params) -> Folded:
+    """Fold as the export does, operation by operation."""
     weight, bias = _double(own["weight"]) * walk.factor, _double(own["bias"]) if "bias" in own else np.zeros(len(own["weight"]))
-    soft = own["weight"].new_full((len(weight),), walk.factor)
-    shift = own.get("bias", torch.zeros_like(soft))
+    gain, each = own["weight"].new_full((len(weight),), walk.factor), [-1, *[1] * (weight.ndim - 1)]
+    shift, measured = own.get("bias", torch.zeros_like(gain)), {}
     if norm is not None:
-        known, pooled = params[norm[0]], {**own, "weight": own["weight"] * walk.factor}
-        measured = statistics_of(layer, pooled, walk.average.apply({}, walk.x, {})[0] if walk.average else walk.x, norm[1], known)
-        for kind, value in measured.items():
-            walk.notes.setdefault(kind, {})[norm[0]] = value
+        seen = walk.x if walk.average is None else walk.average.apply({}, walk.x, {})[0]
+        measured = statistics_of(layer, {**own, "weight": own["weight"] * walk.factor}, seen, norm, known)
         known = {**known, **measured}
         scale, offset = fixed.affine({key: _double(value) for key, value in known.items()})
-        weight, bias = weight * scale.reshape(-1, *[1] * (weight.ndim - 1)), bias * scale + offset
-        gain = factor_of(known)
-        soft, shift = soft * gain, known["shift"] + (shift - known["mean"]) * gain
-    spread = [-1, *[1] * (2 if isinstance(layer, Conv2d) else 0)]
-    return Folded(own["weight"], weight, bias, soft.reshape(-1, *[1] * (weight.ndim - 1)), shift.reshape(spread)), walk
+        weight, bias = weight * scale.reshape(each), bias * scale + offset
+        soft = factor_of(known)
+        gain, shift = gain * soft, known["shift"] + (shift - known["mean"]) * soft
+    spread = [-1, 1, 1] if isinstance(layer, Conv2d) else [-1]
+    return Folded(own["weight"], weight, bias, gain.reshape(each), shift.reshape(spread), measured)
 
 
 def _double(x: Tensor) -> np.ndarray:
@@ -165,9 +169,7 @@ def _fired(walk: Walk, name: str, layer: Conv2d | Linear, folded: Folded, unit: 
     cells = Cells(real, steps, 1 - dv / 4096, vth, 2.0**grid.exponent, grid.scale, bias)
     arriving = _arriving(walk, layer, folded, grid, walk.x)
     z, v = window(arriving if walk.x.timed else arriving.unsqueeze(0), folded.shift, cells)
-    for kind, value in (("z", z), ("v", v)):
-        walk.notes.setdefault(kind, {})[called] = value
-    return walk._replace(x=Signal(_late(z, None) if population.delay else z, True), pool=1, factor=1.0)  # type: ignore[attr-defined]
+    return walk.noted(called, z=z, v=v)._replace(x=Signal(_late(z, None) if population.delay else z, True), pool=1, factor=1.0)  # type: ignore[attr-defined]
 
 
 def _check(name: str, population: Any) -> None:
