@@ -15,6 +15,7 @@ from neurometa.types import Params
 
 STEPS = 5
 CONV = ((1, 14, 14), (6, 5, 4), (1, 1, 1))
+WIDE = ((1, 28, 28), (40, 6), (1, 1))
 DENSE = ((1, 6, 6), (20, 12))
 NETWORKS = {
     "conv, current read": lambda: conv_network(*CONV, (2, 2, 1), neuron=LIF(0.5, 0.4), steps=STEPS),
@@ -24,6 +25,8 @@ NETWORKS = {
     "conv, dense behind, delayed": lambda: conv_network(
         *CONV, (2, 1, 2), neuron=LIF(0.7, 0.15), features="spikes", hidden=(7,), delay=1, steps=STEPS
     ),
+    "conv, wide windows": lambda: conv_network(*WIDE, (7, 1), neuron=LIF(0.5, 0.15), steps=STEPS),
+    "conv, wide windows, spikes read": lambda: conv_network(*WIDE, (7, 1), neuron=LIF(0.5, 0.15), features="spikes", steps=STEPS),
     "mlp, spikes read": lambda: mlp_network(*DENSE, neuron=LIF(0.7, 0.3), steps=STEPS),
     "mlp, normalised, current read": lambda: mlp_network(*DENSE, normalise=True, features="current", neuron=IF(0.6), steps=STEPS),
     "mlp, delayed": lambda: mlp_network(*DENSE, neuron=LIF(0.37, 0.3), delay=1, features="current", steps=STEPS),
@@ -66,6 +69,8 @@ def test_what_is_trained_is_what_is_exported(name: str, bits: int, timed: bool, 
     folded = fold(network, params, STEPS)
     bundle, _ = rounded(folded, None, "n", bits)
     check(bundle)
+    if "wide" in name and bits == 8:
+        assert bundle.network.synapses[-1].exponent <= -2, "only sums that are rounded down prove that they are"
     given, _ = chip_input(bundle, folded, x)
     played = play(bundle, given, timed=timed)
     for stage in folded.stages:
