@@ -24,6 +24,9 @@ EXPONENTS = range(7, -9, -1)
 NEVER = 131071
 """The largest threshold."""
 
+EXACT = 1 << 24
+"""Whole numbers up to here are exact in single precision, sums of them in any order too."""
+
 BIAS = 4095 * 2**7
 """The largest bias, mantissa and exponent together."""
 
@@ -158,7 +161,8 @@ def safe(name: str, weight: np.ndarray, pool: int, bias: np.ndarray, cell: Cell,
         vth = 0 if cell.accumulates else float(thresholds(np.float64(cell.threshold), scale))
         highest = 64 * (keep * vth + arriving * positive) + up if not cell.accumulates else (64 * arriving * positive + up) * cell.steps
         lowest = (64 * (arriving * negative + 1) + down) * below
-        if max(highest, lowest) < NEVER << 6 and vth <= NEVER and (cell.accumulates or scale * cell.threshold >= 1):
+        fits = max(highest, lowest) < NEVER << 6 and vth <= NEVER and max(positive, negative) <= EXACT
+        if fits and (cell.accumulates or scale * cell.threshold >= 1):
             return on_grid(weight, scale, bits)
     raise UserError(
         f"{name} with weights up to {np.abs(weight).max():.3g}, a threshold of {cell.threshold:.3g} and biases up to "

@@ -1,8 +1,8 @@
 """A network's body in a chip's integers: weights, thresholds, decays, biases and potentials as an export writes and a chip computes them.
 
 Behind each other stand synapses, a normalisation, neurons, a pool. Of each layer the linear parts are folded in float64 and rounded by
-`fixed`; the sums of integer weights over spikes are exact in single precision; `compiled.integer` runs the neurons. What neurons that only
-accumulate are read of, and the mean of the last spikes, are handed on to the host's layers.
+`fixed`, which keeps the sums of integer weights over spikes exact in single precision; `compiled.integer` runs the neurons. What is read
+of neurons that only accumulate, or the mean of the last spikes, is handed on to the host's layers.
 """
 
 from typing import Any, NamedTuple, NoReturn
@@ -18,9 +18,6 @@ from neurometa.core.layer import Conv2d, Flatten, Layer, Linear, Norm, Pool, Spi
 from neurometa.core.neuron import IF, LIF
 from neurometa.errors import UserError
 from neurometa.types import Params, Signal
-
-EXACT = 1 << 24
-"""Whole numbers up to here are exact in single precision, sums of them in any order too."""
 
 Layers = tuple[tuple[str, Layer], ...]
 
@@ -93,6 +90,8 @@ def run(layers: Layers, readout: str, bits: int, params: dict[str, Params], x: S
                 walk = _fired(walk, name, layer, folded, layers[0], bits)
                 layers = layers[1:]
                 continue
+            if layers and isinstance(layers[0][1], Pool):
+                _refuse(name, "whose currents are pooled")
             return _summed(walk, name, layer, folded, bits), walk.notes, layers
         if name == readout or (walk.average and not isinstance(layer, Flatten)):
             layers = ((name, layer), *layers)
@@ -143,23 +142,19 @@ def _double(x: Tensor) -> np.ndarray:
     return x.detach().double().numpy()
 
 
-def _arriving(walk: Walk, layer: Conv2d | Linear, folded: Folded, grid: fixed.Grid, x: Signal, most: int = 1) -> Tensor:
-    """Sums of integer weights over spikes or, at most `most`, numbers of them, exact; the gradient is that of the unrounded weights."""
-    rounded = torch.from_numpy(grid.weight).to(folded.own)
-    weight = straight(rounded, folded.own * (folded.gain * (grid.scale / 2.0**grid.exponent)))
-    largest = float(np.abs(grid.weight).reshape(len(rounded), -1).sum(1).max()) * walk.pool**2 * most
-    values = x.values
-    if largest > EXACT:
-        weight, values = weight.double(), values.double()
-    return layer.apply({"weight": weight}, Signal(values, x.timed), {})[0].values
+def _arriving(layer: Conv2d | Linear, folded: Folded, grid: fixed.Grid, x: Signal) -> Tensor:
+    """Sums of integer weights over spikes, exact in any order; their gradient is that of the unrounded weights."""
+    soft = folded.own * (folded.gain * (grid.scale / 2.0**grid.exponent))
+    weight = straight(torch.from_numpy(grid.weight).to(soft), soft)
+    return layer.apply({"weight": weight}, x, {})[0].values
 
 
-def _fired(walk: Walk, name: str, layer: Conv2d | Linear, folded: Folded, unit: tuple[str, Layer], bits: int) -> Walk:
+def _fired(walk: Walk, name: str, layer: Conv2d | Linear, folded: Folded, unit: tuple[str, Any], bits: int) -> Walk:
     """Neurons, and the spikes that they send."""
     called, population = unit
-    neuron: Any = population.neuron  # type: ignore[attr-defined]
+    neuron = population.neuron
     _check(called, population)
-    steps = len(walk.x.values) if walk.x.timed else population.steps  # type: ignore[attr-defined]
+    steps = len(walk.x.values) if walk.x.timed else population.steps
     dv = int(fixed.decays(neuron.decay))
     grid = fixed.safe(called, folded.weight, walk.pool, folded.bias, fixed.Cell(dv, neuron.threshold, False, steps), bits)
     mantissas, shift = fixed.biases(folded.bias, grid.scale)
@@ -167,9 +162,9 @@ def _fired(walk: Walk, name: str, layer: Conv2d | Linear, folded: Folded, unit: 
     bias = torch.from_numpy(mantissas * 2.0**shift).reshape(folded.shift.shape)
     real = neuron._replace(threshold=vth / grid.scale)
     cells = Cells(real, steps, 1 - dv / 4096, vth, 2.0**grid.exponent, grid.scale, bias)
-    arriving = _arriving(walk, layer, folded, grid, walk.x)
+    arriving = _arriving(layer, folded, grid, walk.x)
     z, v = window(arriving if walk.x.timed else arriving.unsqueeze(0), folded.shift, cells)
-    return walk.noted(called, z=z, v=v)._replace(x=Signal(_late(z, None) if population.delay else z, True), pool=1, factor=1.0)  # type: ignore[attr-defined]
+    return walk.noted(called, z=z, v=v)._replace(x=Signal(_late(z, None) if population.delay else z, True), pool=1, factor=1.0)
 
 
 def _check(name: str, population: Any) -> None:
@@ -188,11 +183,12 @@ def _summed(walk: Walk, name: str, layer: Conv2d | Linear, folded: Folded, bits:
     grid = fixed.safe(name, folded.weight, walk.pool, folded.bias, fixed.Cell(0, 0.0, True, steps), bits)
     mantissas, shift = fixed.biases(folded.bias, grid.scale)
     factor = 2.0**grid.exponent
-    if fixed.range_of(folded.weight, bits)[2] * factor >= 1:  # nothing is rounded down: the sum over time may come first
-        total = _arriving(walk, layer, folded, grid, Signal(walk.x.values.sum(0), False), steps)
+    whole = fixed.range_of(folded.weight, bits)[2] * factor >= 1
+    if whole:  # nothing is rounded down, so that the sum over time may come first; it is as exact as that of one step
+        total = _arriving(layer, folded, grid, Signal(walk.x.values.sum(0), False))
         potential = 64 * factor * total.detach().double()
     else:
-        each = _arriving(walk, layer, folded, grid, walk.x)
+        each = _arriving(layer, folded, grid, walk.x)
         potential, total = 64 * (factor * each.detach().double()).floor().sum(0), each.sum(0)
     bias = torch.from_numpy(mantissas * 2.0**shift).reshape(folded.shift.shape)
     read = (potential + steps * bias) * (1 / (64 * grid.scale * steps))

@@ -145,6 +145,8 @@ def test_what_a_chip_does_not_know_is_refused(generator: torch.Generator) -> Non
     refused(network(neuron=LIF(0.5, 1e-7)), "24 bits")
     pooled = conv_network((1, 8, 8), (4, 3), (1, 1), (2, 1), pool_before_neuron=True, neuron=LIF(), steps=STEPS)
     refused(pooled._replace(bits=3, integers=True), "without pooled currents")
+    last = conv_network((1, 8, 8), (4, 3), (1, 1), (2, 2), neuron=LIF(), steps=STEPS)
+    refused(last._replace(bits=3, integers=True), "conv2, whose currents are pooled")
     maximum = conv_network((1, 8, 8), (4, 3), (1, 1), (2, 1), pooling="max", neuron=LIF(), steps=STEPS)
     refused(maximum._replace(bits=3, integers=True), "max")
     net = network()
