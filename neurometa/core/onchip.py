@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from neurometa.core import fixed
+from neurometa.core.check import vmapped
 from neurometa.core.compiled.integer import Cells, straight, window
 from neurometa.core.grid import factor_of, statistics_of
 from neurometa.core.layer import Conv2d, Flatten, Layer, Linear, Norm, Pool, Spiking, TimeAverage, _late
@@ -76,6 +77,8 @@ def run(layers: Layers, readout: str, bits: int, params: dict[str, Params], x: S
     Raises:
         UserError: an input that is not 0 or 1, or a layer that does not fit; the message names it.
     """
+    if vmapped():
+        raise UserError("a network in integers given to vmap, expected tasks one after another: its weights are rounded outside of torch")
     if x.values.device.type != "cpu" or not bool(((x.values == 0) | (x.values == 1)).all()):
         raise UserError(f"an input on {x.values.device.type} given to a network in integers, expected one of 0 and 1 on cpu")
     walk = Walk(x, 1, 1.0, None, {})

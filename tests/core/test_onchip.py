@@ -149,7 +149,9 @@ def test_what_a_chip_does_not_know_is_refused(generator: torch.Generator) -> Non
     refused(last._replace(bits=3, integers=True), "conv2, whose currents are pooled")
     maximum = conv_network((1, 8, 8), (4, 3), (1, 1), (2, 1), pooling="max", neuron=LIF(), steps=STEPS)
     refused(maximum._replace(bits=3, integers=True), "max")
-    net = network()
+    net, params = network(), network().init(generator)
+    with pytest.raises(UserError, match="given to vmap"):
+        torch.func.vmap(lambda x: net.run(params, net.signal(x)).output)(spikes(2, 4, 12, generator=generator))
     state = net.run(net.init(generator), net.signal(spikes(4, 12, generator=generator))).state
     with pytest.raises(UserError, match="begin at rest"):
         net.run(net.init(generator), net.signal(spikes(4, 12, generator=generator)), state)
