@@ -30,7 +30,7 @@ def check_constants(neuron: Neuron) -> None:
     for name, (low, high) in RANGES.items():
         value = getattr(neuron, name, low)
         if isinstance(value, Tensor):
-            if _vmapped() or value.numel() == 0:
+            if vmapped() or value.numel() == 0:
                 continue
             value = value.detach()
             worst = float(value.max() if bool(value.min() >= low) else value.min())
@@ -47,7 +47,7 @@ def check_finite(what: str, x: Tensor) -> None:
     Raises:
         UserError: naming `what`.
     """
-    if x.is_meta or _vmapped() or math.isfinite(float(x.detach().sum())):
+    if x.is_meta or vmapped() or math.isfinite(float(x.detach().sum())):
         return
     if not bool(x.detach().isfinite().all()):  # a sum may overflow where no number does
         raise UserError(f"{what} of shape {tuple(x.shape)} with NaN or infinite values given, finite numbers expected")
@@ -102,6 +102,6 @@ def _fits(small: torch.Size, large: torch.Size) -> bool:
     return len(small) <= len(large) and all(a in (1, b) for a, b in zip(small, tail, strict=True))
 
 
-def _vmapped() -> bool:
+def vmapped() -> bool:
     """Whether vmap is at work, under which numbers cannot be looked at."""
     return any(level.key() == TransformType.Vmap for level in get_interpreter_stack() or ())

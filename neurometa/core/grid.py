@@ -3,7 +3,7 @@
     w' = s k / f,   k = round(w f / s) within -2^(bits-1) .. 2^(bits-1) - 1        dw'/dw = 1
 
 f is the factor by which the normalisation behind the synapses multiplies each channel: exporting folds it into the weights, which then
-share one s a layer. s = c max|w f| / (2^(bits-1) - 1), with the c of `CLIPS` that makes the mean square error smallest.
+share one s a layer. s = c max|w f| / (2^(bits-1) - 1), with the c of `fixed.CLIPS` that makes the mean square error smallest.
 
 Source:
     Straight-through gradients: Bengio, Leonard & Courville 2013, arXiv:1308.3432. Folding before rounding: Jacob et al. 2018,
@@ -13,11 +13,9 @@ Source:
 import torch
 from torch import Tensor
 
+from neurometa.core.fixed import CLIPS
 from neurometa.core.layer import EPSILON, Layer, Norm
 from neurometa.types import Params, Signal
-
-CLIPS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5)
-"""Shares of the largest weight that may stand at the end of the grid, which cuts off those beyond."""
 
 
 def on_grid(weight: Tensor, factor: Tensor | None, bits: int) -> Tensor:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from neurometa.core import onchip
 from neurometa.core.check import check_finite, check_floats
 from neurometa.core.constants import Free
 from neurometa.core.grid import factor_of, on_grid, statistics_of
@@ -33,12 +34,14 @@ class Stack(NamedTuple):
         layers: (name, layer) in order; a layer's parameters are called `<name>.<parameter>`.
         vmappable: whether tasks with weights of their own run faster under vmap than one after another.
         bits: of the weights on a chip's grid, readout apart, see `grid`; 0 for weights as they are.
+        integers: whether all below the readout is computed in a chip's integers, see `onchip`; needs `bits`.
     """
 
     shape: tuple[int, ...]
     layers: tuple[tuple[str, Layer], ...]
     vmappable: bool
     bits: int = 0
+    integers: bool = False
 
     def init(self, generator: torch.Generator) -> Params:
         """Draw initial parameters, layer by layer."""
@@ -73,10 +76,17 @@ class Stack(NamedTuple):
         """
         notes: dict[str, Params] = {key: {} for key in ("z", "v", *STATISTICS)}
         measured: Params = {}
-        for at, (name, layer) in enumerate(self.layers):
+        layers = self.layers
+        if self.integers:
+            if state:
+                raise UserError("a state to continue from given to a network in integers, expected none: they begin at rest")
+            own = {name: _own(params, name) for name, _ in layers}
+            x, found, layers = onchip.run(layers, READOUT, self.bits, own, x)
+            notes |= found
+        for at, (name, layer) in enumerate(layers):
             own, known = {**_own(params, name), **measured}, measured
             measured = {}
-            if self.bits and name != READOUT and "weight" in own:
+            if self.bits and not self.integers and name != READOUT and "weight" in own:
                 own["weight"], measured = self._rounded(at, params, own, x)
             x, noted = layer.apply(own, x, _own(state or {}, name))
             noted = {**noted, **known}

@@ -7,7 +7,7 @@ from neurometa import tasks
 from neurometa.core import encode, network
 from neurometa.core.segments import Segmented
 from neurometa.errors import UserError
-from neurometa.experiment import config, descent, pairs, rules, start, units
+from neurometa.experiment import config, descent, integer, pairs, rules, start, units
 from neurometa.experiment import machine as machines
 from neurometa.experiment.pairs import FULL, kind
 from neurometa.meta import estimators, evolution
@@ -54,7 +54,11 @@ def learner(experiment: config.Experiment, ways: int) -> Learner:
         net = network.averaged_last(net)
     rule, place = _plasticity(experiment.plasticity, net, ways), machines.machine(experiment)
     pieces = experiment.training.segments
-    shown = net.on(place.by_hand)._replace(bits=0 if experiment.network.bits == FULL else experiment.network.bits)
+    bits, integers = experiment.network.bits, experiment.network.arithmetic == "integer"
+    if integers:
+        integer.refuse_machine(place.device, place.by_hand)
+        net = net._replace(vmappable=False, integers=True)
+    shown = net.on(place.by_hand)._replace(bits=0 if bits == FULL else bits)
     settings = experiment.training.redeal, place.device, experiment.training.precision
     return Learner(Segmented(shown, pieces) if pieces > 1 else shown, rule, _encoder(experiment), *settings)
 

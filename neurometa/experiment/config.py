@@ -12,6 +12,7 @@ NotNegative = Annotated[float, Meta(ge=0)]
 Each = Literal["layer", "channel", "neuron"]
 Delay = Annotated[int, Meta(ge=0, le=1)]
 Bits = Literal[2, 3, 4, 5, 6, 7, 8, 32]
+Arithmetic = Literal["float", "integer"]
 
 
 class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -217,6 +218,7 @@ class Conv(_Strict, frozen=True, tag="conv", tag_field="kind"):
     readout: Literal["rate", "membrane"] = "rate"
     delay: Delay = 0
     bits: Bits = 32
+    arithmetic: Arithmetic = "float"
 
 
 class MLP(_Strict, frozen=True, tag="mlp", tag_field="kind"):
@@ -232,6 +234,7 @@ class MLP(_Strict, frozen=True, tag="mlp", tag_field="kind"):
     delay: Delay = 0
     last: Annotated[int, Meta(ge=0)] = 0
     bits: Bits = 32
+    arithmetic: Arithmetic = "float"
 
 
 class Augment(_Strict, frozen=True):

@@ -183,7 +183,9 @@ def exported(run: Run, asked: Asked, data: Path | None) -> Exported:
     if kind == "bias" and x.timed:
         raise UserError("bias currents are constant, but this learner's input changes over time: choose --input spikes")
     folded = fold(network, params, _steps(network, x), kind, hard_reset=asked.hard_reset)
-    peaks, _ = calibrate(folded, x)
+    if network.integers and kind == "bias":
+        raise UserError("--input bias given, but this learner was trained in integers with spikes as input: leave it out")
+    peaks = None if network.integers else calibrate(folded, x)[0]  # in training there is no calibration batch either
     trained = run.experiment.network.bits
     bundle, rounding = rounded(folded, peaks, run.experiment.name, asked.bits or (8 if trained == FULL else trained))
     made = Exported(learner, params, folded, bundle, rounding)

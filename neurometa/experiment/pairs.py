@@ -7,7 +7,7 @@ import torch
 
 from neurometa.core import network
 from neurometa.errors import UserError
-from neurometa.experiment import config, descent, rules
+from neurometa.experiment import config, descent, integer, rules
 from neurometa.meta.learner import Learner
 from neurometa.tasks.omniglot import PIXELS
 
@@ -23,6 +23,7 @@ def refuse(experiment: config.Experiment, steps: int) -> None:
     _refuse_regression(experiment)
     _refuse_raster(experiment, steps)
     rules.refuse(experiment)
+    integer.refuse(experiment)
     descent.refuse(experiment)
     if isinstance(outer, config.Reptile) and not isinstance(rule, config.BPTT | config.EProp):
         raise UserError(f"estimator reptile follows slow weights that move, plasticity {kind(rule)} moves none: choose estimator unrolled")

@@ -1,7 +1,13 @@
-"""One time step of Loihi's neuron on integers, and of one whose threshold adapts, compiled. `export/emulator.py` has the equations."""
+"""Loihi's neuron on integers, compiled: a step of it and of one whose threshold adapts, and a window for training.
+
+`export/emulator.py` has the equations.
+"""
 
 import numba
 import numpy as np
+
+BLOCK = 1024
+"""Neurons worked on at a time in a window, so that a block's state stays in the first-level cache."""
 
 STATE = 1 << 23
 """Half the range of a 24-bit state."""
@@ -62,3 +68,32 @@ def adaptive_step(arriving, u, v, z, du, dv, bias, vth, rise, da, beta):
             v[i, b] = 0 if fired else potential
             rise[i, b] = min(_decayed(np.int64(rise[i, b]), keep_b) + (more if fired else 0), STATE - 1)
     return largest_u, largest_v
+
+
+@numba.njit(cache=True, error_model="numpy")
+def window(arriving, bias, factor, keep, limit, unit, z, v):
+    """A whole window from rest, where u forgets at once and no state can wrap or be clipped; fills spikes and potentials before reset.
+
+    v[t] = trunc(keep v[t-1] (1 - z[t-1])) + 64 floor(factor arriving[t]) + bias;   z[t] = v[t] > limit
+
+    Args:
+        arriving: whole numbers, (outer, steps or 1, inner).
+        bias: whole numbers, float64 (outer, 1, inner).
+        factor, keep, limit: 2**exponent, 1 - dv / 4096, 64 vth. Every product of them is exact in float64.
+        unit: float potentials over integer ones.
+        z, v: (outer, steps, inner).
+    """
+    outer, steps, inner = z.shape
+    last = arriving.shape[1] - 1
+    for o in range(outer):
+        for start in range(0, inner, BLOCK):
+            stop = min(start + BLOCK, inner)
+            before, constant = np.zeros(stop - start, np.float64), bias[o, 0, start:stop]
+            for t in range(steps):
+                x, to_v, to_z = arriving[o, min(t, last), start:stop], v[o, t, start:stop], z[o, t, start:stop]
+                for i in range(len(before)):
+                    potential = np.trunc(keep * before[i]) + 64.0 * np.floor(factor * np.float64(x[i])) + constant[i]
+                    fired = potential > limit
+                    to_v[i] = unit * potential
+                    to_z[i] = 1 if fired else 0
+                    before[i] = 0.0 if fired else potential

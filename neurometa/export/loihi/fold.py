@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from neurometa.core import fixed
 from neurometa.core.constants import with_params
-from neurometa.core.layer import EPSILON, Conv2d, Flatten, Layer, Linear, Norm, Offset, Pool, Scale, Spiking, TimeAverage
+from neurometa.core.layer import Conv2d, Flatten, Layer, Linear, Norm, Offset, Pool, Scale, Spiking, TimeAverage
 from neurometa.core.network import READOUT, Stack
 from neurometa.core.neuron import ALIF, IF, LIF, CurrentLIF
 from neurometa.errors import UserError
@@ -38,7 +39,8 @@ def fold(network: Stack, params: Params, steps: int, kind: str = "spikes", *, ha
     averaged = False
     while layers:
         name, layer = layers[0]
-        if name == READOUT or (averaged and not isinstance(layer, Conv2d | Linear | Flatten) and walk.pending is None):
+        carries = any(isinstance(one, Conv2d | Linear) and name != READOUT for name, one in layers)
+        if name == READOUT or (averaged and walk.pending is None and not (carries and isinstance(layer, Conv2d | Linear | Flatten))):
             break
         layers.pop(0)
         if isinstance(layer, Spiking):
@@ -115,8 +117,7 @@ def _linear(walk: _Walk, name: str, layer: Layer, own: dict[str, np.ndarray]) ->
     if isinstance(layer, Norm):
         if "mean" not in own:
             _refuse(f"layer {name}, a normalisation without statistics,", "a trained network")
-        scale = own["gain"] / np.sqrt(own["var"] + EPSILON)
-        return _scaled(walk, scale, own["shift"] - own["mean"] * scale)
+        return _scaled(walk, *fixed.affine(own))
     if isinstance(layer, Scale):
         return _scaled(walk, np.full(walk.pending.shape[0], layer.factor), np.zeros(walk.pending.shape[0]))
     if isinstance(layer, Offset):

@@ -11,11 +11,13 @@ calibration batch showed still fits 24 bits, the threshold 17, the bias 13 times
 """
 
 import math
-from typing import Literal, NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn
 
 import msgspec
 import numpy as np
 
+from neurometa.core import fixed
+from neurometa.core.fixed import EXPONENTS, NEVER
 from neurometa.errors import UserError
 from neurometa.export.bundle import Bundle, Input, Network, Population, Readout, Synapses
 from neurometa.export.bundle.check import LARGEST_SUM
@@ -25,10 +27,6 @@ from neurometa.export.loihi.stage import Folded, Stage, Synapse
 STATE = 1 << 23
 MARGIN = 2.0
 """How much larger than in the calibration batch a state may become."""
-
-CLIPS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5)
-EXPONENTS = range(7, -9, -1)
-NEVER = 131071
 
 
 class Peaks(NamedTuple):
@@ -69,12 +67,12 @@ class Rounded(NamedTuple):
     rho_max: float = 0.0
 
 
-def rounded(folded: Folded, peaks: dict[str, Peaks], name: str, bits: int = 8) -> tuple[Bundle, list[Rounded]]:
+def rounded(folded: Folded, peaks: dict[str, Peaks] | None, name: str, bits: int = 8) -> tuple[Bundle, list[Rounded]]:
     """Round a network.
 
     Args:
         folded: the network.
-        peaks: by stage.
+        peaks: by stage; None to choose scales from the weights alone, as a network that was trained in integers has them.
         name: of the bundle.
         bits: of a weight, 2 to 8.
     Raises:
@@ -86,7 +84,7 @@ def rounded(folded: Folded, peaks: dict[str, Peaks], name: str, bits: int = 8) -
     for stage in folded.stages:
         biased = folded.kind == "bias" and any(one.source == INPUT for one in stage.synapses)
         carried = tuple(one for one in stage.synapses if not (biased and one.source == INPUT))
-        exponent, base = _scale(stage, carried, peaks[stage.name], biased, bits)
+        exponent, base = _scale(stage, carried, peaks[stage.name], biased, bits) if peaks else _safe(stage, carried, folded.steps, bits)
         scale = base * 2.0**exponent
         population, own = _population(stage, scale, biased)
         made = [_synapses(one, stage.name, scale, bits) for one in carried]
@@ -116,7 +114,7 @@ def _refuse(given: str, expected: str) -> NoReturn:
 
 def _scale(stage: Stage, carried: tuple[Synapse, ...], peaks: Peaks, biased: bool, bits: int) -> tuple[int, float]:
     """The exponent e and the scale without it, S / 2**e."""
-    base = _base(carried[0].weight, bits) if carried else 1.0
+    base = fixed.base(carried[0].weight, bits) if carried else 1.0
     threshold = 0.0 if stage.accumulates else float(stage.threshold.max())
     raised = max(threshold, float(stage.beta.max())) if stage.adapts else threshold
     bias = 0.0 if biased else float(np.abs(stage.bias).max())
@@ -142,49 +140,29 @@ def _scale(stage: Stage, carried: tuple[Synapse, ...], peaks: Peaks, biased: boo
     return exponent, base
 
 
-def _base(weight: np.ndarray, bits: int) -> float:
-    """S / 2**e with the smallest mean square error of the weights."""
-    largest, (low, high, step) = float(np.abs(weight).max()), _range(weight, bits)
-    if largest == 0:
-        return 1.0
-    reach = min(abs(low) if weight.min() < 0 else high, high if weight.max() > 0 else abs(low))  # as `core.grid` has it
-
-    def error(clip: float) -> float:
-        scale = reach / (clip * largest)
-        return float(np.square(np.clip(np.round(weight * scale / step) * step, low, high) / scale - weight).sum())
-
-    return reach / (min(CLIPS, key=error) * largest)
-
-
-def _range(weight: np.ndarray, bits: int) -> tuple[int, int, int]:
-    """Smallest and largest weight that can be stored, and the distance between two."""
-    sign, step = _sign(weight), 2 ** (8 - bits)
-    return (-256, 256 - 2 * step, 2 * step) if sign == "mixed" else (0, 256 - step, step) if sign == "excitatory" else (step - 256, 0, step)
-
-
-def _sign(weight: np.ndarray) -> Literal["mixed", "excitatory", "inhibitory"]:
-    return "excitatory" if weight.min() >= 0 else "inhibitory" if weight.max() <= 0 else "mixed"
+def _safe(stage: Stage, carried: tuple[Synapse, ...], steps: int, bits: int) -> tuple[int, float]:
+    """The same from the weights alone, see `fixed.safe`, which takes one kind of neurons, and synapses from one population to it."""
+    alike = all((values == values[0]).all() for values in (stage.decay, stage.threshold))
+    if len(carried) != 1 or not alike or stage.current_decay.any():
+        _refuse(f"{stage.name}, whose scale is to be chosen from its weights,", "spikes as input and neurons without own constants")
+    base, one = fixed.base(carried[0].weight, bits), carried[0]
+    threshold = 0.0 if stage.accumulates else float(stage.threshold[0])
+    cell = fixed.Cell(int(fixed.decays(stage.decay[0])), threshold, stage.accumulates, steps)
+    scale = fixed.safe(stage.name, one.weight, one.pool, stage.bias, cell, bits).scale
+    return round(math.log2(scale / base)), base
 
 
 def _synapses(one: Synapse, target: str, scale: float, bits: int) -> tuple[Synapses, np.ndarray]:
     """Integer weights; the exponent is the smallest with which all but the clipped ones fit."""
-    low, high, step = _range(one.weight, bits)
-    wanted = one.weight * scale
-    reach = float(np.abs(one.weight).max()) * scale
-    exponent = max(-8, math.ceil(math.log2(reach / max(abs(low), high)) - 1e-9)) if reach else 0
-    better = min((exponent - 1, exponent), key=lambda e: _error(wanted, e, (low, high, step))) if exponent > -8 else exponent
-    if better > 7:
+    grid = fixed.on_grid(one.weight, scale, bits)
+    if grid.exponent > 7:
+        reach = float(np.abs(one.weight).max()) * scale
         _refuse(f"{one.name} with weights that are {reach / 256:.3g} times those beside it", "recurrent and other weights of a like size")
-    weight = np.clip(np.round(wanted / 2.0**better / step) * step, low, high).astype(np.int32)
-    kind = "conv" if one.conv else "dense"
-    sign = _sign(one.weight)
-    return Synapses(one.name, one.source, target, f"{one.name}.weight", kind, better, sign, bits, one.stride, one.padding, one.pool), weight
-
-
-def _error(wanted: np.ndarray, exponent: int, limits: tuple[int, int, int]) -> float:
-    low, high, step = limits
-    near = np.clip(np.round(wanted / 2.0**exponent / step) * step, low, high) * 2.0**exponent
-    return float(np.square(near - wanted).sum())
+    kind, sign = "conv" if one.conv else "dense", fixed.sign_of(one.weight)
+    described = Synapses(
+        one.name, one.source, target, f"{one.name}.weight", kind, grid.exponent, sign, bits, one.stride, one.padding, one.pool
+    )
+    return described, grid.weight.astype(np.int32)
 
 
 def _population(stage: Stage, scale: float, biased: bool) -> tuple[Population, dict[str, np.ndarray]]:
@@ -197,18 +175,16 @@ def _population(stage: Stage, scale: float, biased: bool) -> tuple[Population, d
         arrays[f"{stage.name}.{field}"] = values.astype(np.int32)
         return f"{stage.name}.{field}"
 
-    of_u, of_v = (np.round((1 - decay) * 4096).astype(int) for decay in (stage.current_decay, stage.decay))
-    vth = np.full(len(of_v), NEVER) if stage.accumulates else np.round(stage.threshold * scale).astype(int)
-    du, dv, limit = constant("du", np.clip(of_u - 1, 0, 4095)), constant("dv", np.clip(of_v, 0, 4095)), constant("vth", vth)
+    of_u = np.round((1 - stage.current_decay) * 4096).astype(int)
+    vth = np.full(len(of_u), NEVER) if stage.accumulates else fixed.thresholds(stage.threshold, scale)
+    du, dv, limit = constant("du", np.clip(of_u - 1, 0, 4095)), constant("dv", fixed.decays(stage.decay)), constant("vth", vth)
     start = -STATE + 1 if stage.onset > 0 and not stage.accumulates else 0
     name, exponent = "", 0
     if biased:
         exponent = 7  # filled in by the caller of the network, see `mantissas`
     elif stage.bias.any():
-        wanted = stage.bias * scale * 64
-        exponent = max(0, math.ceil(math.log2(np.abs(wanted).max() / 4095) - 1e-12)) if np.abs(wanted).max() > 4095 else 0
         name = f"{stage.name}.bias"
-        arrays[name] = np.round(wanted / 2**exponent).astype(np.int32)
+        arrays[name], exponent = fixed.biases(stage.bias, scale)
     made = Population(stage.name, stage.shape, du, dv, limit, name, exponent, stage.onset, start)
     if stage.adapts:
         fades, raises = np.clip(np.round((1 - stage.rho) * 4096), 0, 4095).astype(int), np.round(stage.beta * scale).astype(int)
@@ -244,7 +220,7 @@ def _report(
     wanted = np.concatenate([one.weight.ravel() for one in carried]) if carried else np.zeros(1)
     got = np.concatenate([weight.ravel() * 2.0**about.exponent / scale for about, weight in made]) if made else np.zeros(1)
     largest = max(float(np.abs(wanted).max()), 1e-300)
-    ends = [_range(one.weight, about.bits) for one, (about, _) in zip(carried, made, strict=True)]
+    ends = [fixed.range_of(one.weight, about.bits) for one, (about, _) in zip(carried, made, strict=True)]
     beyond = [np.abs(one.weight * scale / 2.0**about.exponent) for one, (about, _) in zip(carried, made, strict=True)]
     clipped = sum(int((over > max(abs(low), high) + step / 2).sum()) for over, (low, high, step) in zip(beyond, ends, strict=True))
     bias = arrays[population.bias] * 2.0**population.bias_exp / (64 * scale) if population.bias else stage.bias
