@@ -20,6 +20,7 @@ from neurometa.export.bundle import Bundle
 from neurometa.export.learning import Learned, learn
 from neurometa.export.loihi import Folded, chip_input
 from neurometa.export.loihi import readout as chip
+from neurometa.export.loihi import taught as rules
 from neurometa.meta.adapt import outcomes
 from neurometa.meta.learner import Learner
 from neurometa.plasticity import soel, stdp, step_size
@@ -39,7 +40,7 @@ class OnChip(NamedTuple):
     """The learner on the chip: its bundle, the rule, and what the body's input is made of."""
 
     bundle: Bundle
-    rule: chip.Taught
+    rule: rules.Taught
     folded: Folded
 
 
@@ -52,7 +53,7 @@ def made(run: Run, learner: Learner, params: Params, folded: Folded, bundle: Bun
     asked = build.question(run.experiment)
     rule = with_learnt(learner.plasticity, params)
     found = seen(learner, params, _practice(run, data), run.experiment.seed)
-    taught = chip.taught(rule, found, folded.steps, asked.ways, asked.shots, filtered(learner))
+    taught = rules.taught(rule, found, folded.steps, asked.ways, asked.shots, filtered(learner))
     return OnChip(chip.attached(bundle, taught, asked.ways, asked.ways * asked.shots, asked.ways * asked.queries), taught, folded)
 
 
@@ -62,7 +63,7 @@ def body(learner: Learner) -> Stack:
     Raises:
         UserError: it is no row of layers, or does not end in spikes; or the rule does not fit.
     """
-    chip.refuse(learner.plasticity)
+    rules.refuse(learner.plasticity)
     network = learner.network
     if not isinstance(network, Stack):
         raise UserError(
@@ -114,7 +115,7 @@ def _practice(run: Run, data: Path | None) -> TaskFamily:
 
 
 @torch.no_grad()
-def seen(learner: Learner, params: Params, task: TaskFamily, seed: int) -> chip.Seen:
+def seen(learner: Learner, params: Params, task: TaskFamily, seed: int) -> rules.Seen:
     """What the float learner's readout comes to on a few training episodes."""
     generator = torch.Generator().manual_seed(seed)
     drawn = learner.encode(task.sample(generator, CALIBRATION), generator)
@@ -126,7 +127,7 @@ def seen(learner: Learner, params: Params, task: TaskFamily, seed: int) -> chip.
         weight = _weights(learner, params, support, z[0])
         largest = max(largest, float(weight.abs().max()))
         total = max(total, float((z[1] @ weight.mT).cumsum(0).abs().max()), float((z[0] @ weight.mT).cumsum(0).abs().max()))
-    return chip.Seen(largest, total)
+    return rules.Seen(largest, total)
 
 
 def _weights(learner: Learner, params: Params, support: Data, z: Tensor) -> Tensor:

@@ -12,7 +12,8 @@ from neurometa.export.bundle import Learning
 from neurometa.export.emulator import play
 from neurometa.export.learning import FINE, Learned, _sigmoid, learn
 from neurometa.export.loihi import calibrate, chip_input, fold, rounded
-from neurometa.export.loihi.readout import Seen, Taught, answers, attached, shown, taught
+from neurometa.export.loihi.readout import answers, attached, shown
+from neurometa.export.loihi.taught import Seen, Taught, taught
 from neurometa.plasticity.eprop import EProp
 from neurometa.plasticity.hebbian import Hebbian
 from neurometa.plasticity.pairing import Pairing
