@@ -69,6 +69,12 @@ def body(learner: Learner) -> Stack:
         raise UserError(
             f"a network of kind {type(network).__name__} cannot learn on the chip: expected a row of layers, such as mlp or conv"
         )
+    average = next((layer for _, layer in network.layers if isinstance(layer, TimeAverage)), TimeAverage())
+    if average.last or (average.decay and not isinstance(learner.plasticity, EProp)):
+        given = f"an average of the last {average.last} steps" if average.last else "a leaky readout"
+        raise UserError(
+            f"{given} given, expected a plain one where a readout learns on the chip: choose network.readout = 'rate', last = 0"
+        )
     layers = [(name, layer) for name, layer in network.layers if not isinstance(layer, TimeAverage)]
     at = [name for name, _ in layers].index(READOUT)
     ends = [layer for _, layer in layers[:at] if not isinstance(layer, Flatten)]
@@ -120,7 +126,7 @@ def seen(learner: Learner, params: Params, task: TaskFamily, seed: int) -> rules
     generator = torch.Generator().manual_seed(seed)
     drawn = learner.encode(task.sample(generator, CALIBRATION), generator)
     network = body(learner)
-    spiking = network._replace(layers=network.layers[:-2])
+    spiking = network._replace(layers=network.layers[:-2], integers=False)  # only the scale is chosen by it
     largest, total = 0.0, 0.0
     for support, query in _each(drawn):
         z = [spiking.run(params, network.signal(part.x)).output.flatten(2) for part in (support, query)]

@@ -157,6 +157,15 @@ def test_a_learner_that_cannot_learn_on_the_chip_is_refused_by_name(name: str, s
     assert not (tmp_path / "out").exists()
 
 
+def test_what_is_not_the_mean_over_the_window_is_refused(tmp_path: Path) -> None:
+    run = folder.open_run(TRAINED / "rules-prototype")
+    leaky = msgspec.structs.replace(run.experiment.network, readout="membrane")
+    changed = run._replace(experiment=msgspec.structs.replace(run.experiment, network=leaky))
+    for learning, says in (("chip", "a leaky readout given"), ("host", "is a leaky readout cannot be exported")):
+        with pytest.raises(UserError, match=says):
+            exporting.to_loihi(changed, exporting.Asked(tmp_path / "out", learning=learning), None, Silent())
+
+
 @pytest.mark.parametrize(
     ("flags", "says"),
     [

@@ -255,3 +255,9 @@ def test_what_does_not_fit_a_core_is_said() -> None:
     found = resources(bundle, shipped()["loihi1-davies2018"])
     assert not found["fits"]
     assert "4,900 neurons" in found["why"]
+
+
+def test_an_average_of_the_last_steps_alone_is_refused(generator: torch.Generator) -> None:
+    network = mlp_network((1, 6, 6), (8, 6), neuron=LIF(), steps=STEPS, last=3)
+    with pytest.raises(UserError, match="averages the last 3 steps alone"):
+        fold(network, network.init(generator), STEPS)

@@ -49,6 +49,8 @@ def fold(network: Stack, params: Params, steps: int, kind: str = "spikes", *, ha
         elif isinstance(layer, TimeAverage):
             if layer.decay:
                 _refuse(f"layer {name} is a leaky readout", "a plain average: choose network.readout = 'rate'")
+            if layer.last:
+                _refuse(f"layer {name}, which averages the last {layer.last} steps alone,", "an average of all: choose network.last = 0")
             if walk.pending is not None:
                 _refuse(f"layer {name} averages currents", "it before the last synapses or behind neurons")
             averaged = True
