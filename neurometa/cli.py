@@ -267,6 +267,8 @@ def export(
     if to == "nir":
         if verify:
             raise UserError("--verify given with --to nir, expected it with --to loihi: a graph is not rounded")
+        if learning != "host":
+            raise UserError(f"--learning {learning} given with --to nir, expected it with --to loihi: a graph has no learning rules")
         written = exporting.to_nir(folder.open_run(path), out, dt)
         return _json(written) if as_json else _out(written["out"])
     asked = exporting.Asked(out, verify, episodes, seed, chip, given, hard_reset, timeout_s, bits, dt, learning)

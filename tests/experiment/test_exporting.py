@@ -171,6 +171,7 @@ def test_what_is_not_the_mean_over_the_window_is_refused(tmp_path: Path) -> None
     [
         (["--to", "truenorth"], "expected loihi or nir"),
         (["--to", "nir", "--verify", "lava"], "a graph is not rounded"),
+        (["--to", "nir", "--learning", "chip"], "a graph has no learning rules"),
         (["--to", "loihi", "--verify", "belief"], "expected emulator or lava"),
         (["--to", "loihi", "--chip", "abacus"], "chip abacus is not known"),
         (["--to", "loihi", "--input", "smoke"], "expected auto, spikes or bias"),
